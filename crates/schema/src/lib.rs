@@ -16,6 +16,7 @@ mod value;
 
 pub use generated::builtin;
 pub use table::{
-    Field, FieldFlags, GroupVersionKindRef, Kind, ListType, MapType, PatchStrategy, Scalar, Schema, Type, TypeId, WireNode,
+    Field, FieldFlags, GroupVersionKindRef, Kind, ListType, MapType, PatchStrategy, Scalar, Schema, Type,
+    TypeId, WireNode,
 };
 pub use value::{Key, Map, Value};

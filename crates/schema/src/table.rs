@@ -208,7 +208,9 @@ impl Schema {
     /// The type of a served kind.
     pub fn kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
         self.kinds
-            .binary_search_by(|((g, v, k), _)| (g.as_ref(), v.as_ref(), k.as_ref()).cmp(&(group, version, kind)))
+            .binary_search_by(|((g, v, k), _)| {
+                (g.as_ref(), v.as_ref(), k.as_ref()).cmp(&(group, version, kind))
+            })
             .ok()
             .map(|i| self.kinds[i].1)
     }
@@ -220,7 +222,11 @@ impl Schema {
 
     /// OpenAPI names of all named types. For start-up and tests.
     pub fn names(&self) -> HashMap<&str, TypeId> {
-        (0u32..).zip(self.types.iter()).filter(|(_, ty)| !ty.name.is_empty()).map(|(i, ty)| (ty.name.as_ref(), TypeId(i))).collect()
+        (0u32..)
+            .zip(self.types.iter())
+            .filter(|(_, ty)| !ty.name.is_empty())
+            .map(|(i, ty)| (ty.name.as_ref(), TypeId(i)))
+            .collect()
     }
 }
 

@@ -464,6 +464,6 @@ mod tests {
 
     #[test]
     fn a_value_stays_small() {
-        assert_eq!(size_of::<Value>(), 24, "a value is moved and stored by the hundred per object");
+        assert_eq!(size_of::<Value>(), 32, "a value is moved and stored by the hundred per object");
     }
 }
