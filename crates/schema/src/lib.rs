@@ -11,6 +11,7 @@
 
 pub mod defaults;
 mod generated;
+pub mod quantity;
 mod table;
 mod value;
 
