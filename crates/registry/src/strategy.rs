@@ -1,0 +1,142 @@
+//! Where resources differ: the hooks of a [`Strategy`], all with defaults.
+//!
+//! The generic Store does what is common: system fields, names, generation,
+//! keeping or clearing status, metadata validation. A hook adds what is
+//! special. Prepare does not reject, validate does not mutate.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use meta::options::DeleteOptions;
+use meta::{ApiError, FieldErrors};
+use schema::Value;
+
+use crate::context::RequestContext;
+
+/// What is special about a resource. Objects are in the stored version.
+pub trait Strategy: Send + Sync {
+    /// Fills in defaults beyond those of the schema. Runs on every decode, from
+    /// a client and from storage, so it must be cheap and idempotent.
+    fn default(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Before create: system fields are set, status is cleared if it has a subresource.
+    fn prepare_for_create(&self, context: &RequestContext, object: &mut Value) {
+        let _ = (context, object);
+    }
+
+    /// Everything wrong with a new object, metadata apart.
+    fn validate(&self, context: &RequestContext, object: &Value) -> FieldErrors {
+        let _ = (context, object);
+        Vec::new()
+    }
+
+    /// Warnings about a new object.
+    fn warnings_on_create(&self, context: &RequestContext, object: &Value) -> Vec<String> {
+        let _ = (context, object);
+        Vec::new()
+    }
+
+    /// Before update: status has been kept from `old` if it has a subresource; generation is counted afterwards.
+    fn prepare_for_update(&self, context: &RequestContext, object: &mut Value, old: &Value) {
+        let _ = (context, object, old);
+    }
+
+    /// Everything wrong with an update, metadata apart.
+    fn validate_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let _ = (context, object, old);
+        Vec::new()
+    }
+
+    /// Warnings about an update.
+    fn warnings_on_update(&self, context: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        let _ = (context, object, old);
+        Vec::new()
+    }
+
+    /// Before an update through `status`: everything but status and metadata has been kept from `old`.
+    fn prepare_for_status_update(&self, context: &RequestContext, object: &mut Value, old: &Value) {
+        let _ = (context, object, old);
+    }
+
+    /// Everything wrong with an update through `status`.
+    fn validate_status_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let _ = (context, object, old);
+        Vec::new()
+    }
+
+    /// Before an update through a `Part` subresource. The hook takes from
+    /// `object` what the subresource may change and everything else from `old`.
+    fn prepare_for_part_update(&self, part: &str, context: &RequestContext, object: &mut Value, old: &Value) {
+        let _ = (part, context, object, old);
+    }
+
+    /// Everything wrong with an update through a `Part` subresource.
+    fn validate_part_update(&self, part: &str, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let _ = (part, context, object, old);
+        Vec::new()
+    }
+
+    /// Last normalisation before an object is stored.
+    fn canonicalize(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// True if the object is to be deleted gracefully; fills
+    /// `options.grace_period_seconds` (D-DEL-5, D-STS-5).
+    fn check_graceful_delete(&self, object: &Value, options: &mut DeleteOptions) -> bool {
+        let _ = (object, options);
+        false
+    }
+
+    /// False while an object without grace and finalizers must stay nevertheless (namespaces with spec.finalizers).
+    fn may_be_removed(&self, object: &Value) -> bool {
+        let _ = object;
+        true
+    }
+
+    /// Changes the object as its deletion begins (namespaces turn Terminating).
+    fn begin_deletion(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Value of a selectable field beside `metadata.*`; empty if unset.
+    fn field(&self, object: &Value, label: &str) -> String {
+        let _ = (object, label);
+        String::new()
+    }
+
+    /// Cells of the printed columns, in their order.
+    fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
+        vec![Value::from(print.name(object)), Value::from(print.age(object))]
+    }
+}
+
+/// A strategy without anything special.
+pub struct Plain;
+impl Strategy for Plain {}
+
+/// What printing needs beside the object.
+#[derive(Clone, Debug)]
+pub struct PrintContext {
+    /// Ages are counted from here.
+    pub now: Timestamp,
+}
+
+/// Answers requests of a resource without storage.
+#[async_trait]
+pub trait VirtualResource: Send + Sync {
+    /// Answers a create with the object to return. `object` is decoded and defaulted, in the served version.
+    async fn create(&self, context: &RequestContext, object: Value) -> Result<Value, ApiError>;
+
+    /// Answers a get; the default says no such object.
+    async fn get(&self, context: &RequestContext, name: &str) -> Result<Value, ApiError> {
+        let _ = name;
+        Err(context.method_not_allowed("get"))
+    }
+
+    /// Answers a list with its items.
+    async fn list(&self, context: &RequestContext) -> Result<Vec<Value>, ApiError> {
+        Err(context.method_not_allowed("list"))
+    }
+}
