@@ -1,0 +1,1 @@
+//! Admission plugins, one file each, and the chain they stand in.
