@@ -160,6 +160,18 @@ pub enum ApiError {
     /// 503.
     #[error("{0}")]
     ServiceUnavailable(String),
+    /// 500 StorageReadError: stored objects cannot be read. Resource and name are empty on a watch.
+    #[error("{message}")]
+    StorageRead {
+        /// Resource.
+        resource: GroupResource,
+        /// What was read, e.g. `list`.
+        name: String,
+        /// Text for people.
+        message: String,
+        /// Causes (reason, message, field), one per object.
+        causes: Vec<(String, String, String)>,
+    },
     /// 500 InternalError: text is prefixed `Internal error occurred: `.
     #[error("Internal error occurred: {0}")]
     Internal(String),
