@@ -1,0 +1,100 @@
+//! `cargo run --release -p bench -- --help`: the same load on any server.
+//!
+//! Owns the flags and the order of the workloads; the client, the workloads
+//! and the figures of the server's process have files of their own. Compare
+//! servers as ratios within one run: machines are noisy.
+
+mod client;
+mod process;
+mod report;
+mod workloads;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgMatches, Command};
+
+use client::Target;
+use process::Process;
+use workloads::Load;
+
+fn main() -> anyhow::Result<()> {
+    let matches = command().get_matches();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(&matches))
+}
+
+fn command() -> Command {
+    let flag = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    Command::new("bench")
+        .about("Drives a Kubernetes API server by URL: create, get, list and watch fan-out")
+        .arg(flag("server", "URL", "Address, e.g. https://127.0.0.1:6443").required(true))
+        .arg(flag("data-dir", "FOLDER", "Pintle's data folder: takes authority and admin token from there"))
+        .arg(flag("token", "TOKEN", "Bearer token"))
+        .arg(flag("ca", "FILE", "Authority of the server (PEM); without it the certificate is not checked"))
+        .arg(flag("pid", "PID", "The server's process, for CPU and memory (same machine)"))
+        .arg(flag("objects", "N", "Objects to create").default_value("1000"))
+        .arg(flag("bytes", "N", "Size of an object's payload").default_value("1500"))
+        .arg(flag("workers", "N", "Concurrent connections").default_value("16"))
+        .arg(flag("gets", "N", "Get requests").default_value("20000"))
+        .arg(flag("lists", "N", "Lists of everything, per media type").default_value("10"))
+        .arg(flag("watchers", "N", "Concurrent watches").default_value("100"))
+        .arg(flag("updates", "N", "Updates while watching").default_value("1000"))
+        .arg(flag("rate", "N", "Updates per second; 0 is flat out").default_value("200"))
+        .arg(
+            flag("only", "NAMES", "Workloads to run, comma separated")
+                .default_value("create,get,list,watch,delete"),
+        )
+}
+
+async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let number = |name: &'static str| -> anyhow::Result<usize> {
+        let value = text(name).unwrap_or_default();
+        value.parse().with_context(|| format!("--{name}: {value:?} is no number"))
+    };
+    let server = text("server").context("--server is required")?;
+    let mut token = text("token");
+    let mut authority = text("ca").map(PathBuf::from);
+    if let Some(folder) = text("data-dir").map(PathBuf::from) {
+        let path = folder.join("admin.token");
+        let read =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        token.get_or_insert(read.trim().to_owned());
+        authority.get_or_insert(folder.join("pki/ca.crt"));
+    }
+    let target = Arc::new(Target::new(&server, token, authority.as_deref())?);
+    let process = match text("pid") {
+        Some(pid) => Some(Process::new(pid.parse().context("--pid is no process number")?)?),
+        None => None,
+    };
+    let load = Load {
+        target,
+        process,
+        objects: number("objects")?,
+        bytes: number("bytes")?,
+        workers: number("workers")?.max(1),
+        gets: number("gets")?,
+        lists: number("lists")?,
+        watchers: number("watchers")?,
+        updates: number("updates")?,
+        rate: number("rate")?,
+    };
+    load.prepare().await?;
+    let only = text("only").unwrap_or_default();
+    for name in only.split(',').map(str::trim) {
+        let reports = match name {
+            "create" => load.create().await?,
+            "get" => load.get().await?,
+            "list" => load.list().await?,
+            "watch" => load.watch().await?,
+            "delete" => load.delete().await?,
+            other => bail!("--only: {other:?} is no workload; there are create, get, list, watch, delete"),
+        };
+        reports.iter().for_each(report::Report::print);
+    }
+    Ok(())
+}
