@@ -3,15 +3,22 @@
 //! Owns the list of verbs and nothing of what they do: each verb is a module.
 
 mod facts;
+mod golden;
 
 use anyhow::{Result, bail};
 use std::path::Path;
+
+const USAGE: &str = "usage: cargo xtask <verb>
+  facts <types.json>                 rewrite the schema facts from the original's type description
+  golden [--at-least FLOOR] [ARGS]   replay recorded conversations (PINTLE_SHARED) against a fresh server";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["facts", types_json] => facts::run(Path::new(types_json), Path::new("crates/schema/facts")),
-        _ => bail!("usage: cargo xtask facts <types.json>"),
+        ["golden", "--at-least", floor, rest @ ..] => golden::run(Some(Path::new(floor)), rest),
+        ["golden", rest @ ..] => golden::run(None, rest),
+        _ => bail!(USAGE),
     }
 }
