@@ -14,7 +14,7 @@ use schema::{Schema, TypeId, Value};
 
 pub use encode::{encode, encode_any};
 pub use pretty::{compact, pretty};
-pub(crate) use typed::go_type_name;
+pub(crate) use typed::{is_absent, zero};
 
 /// Reads an object of type `ty`. With `strict`, fields that the type does not
 /// have and fields that stand twice are collected there; they are dropped in

@@ -12,6 +12,7 @@
 
 mod error;
 pub mod json;
+pub mod protobuf;
 mod scalar;
 
 pub use error::{DecodeError, FieldValidation, StrictError};

@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let paths = self.wire_paths(message_package(ty), ty)?;
-        for field in order(ty)? {
+        for field in self.order(ty)? {
             self.write_field(out, package, ty, &field, paths.get(&field))?;
         }
         Ok(())
@@ -163,6 +163,27 @@ impl<'a> Source<'a> {
         Ok(paths)
     }
 
+    /// Fields in the order of JSON output. Where the dump has none, the required
+    /// ones stand as the schema lists them. The fields of an inlined type keep
+    /// the order they have there, which the dump misses across packages.
+    fn order(&self, ty: &Value) -> Result<Vec<String>> {
+        let order = ty["order"].as_array().or(ty["required"].as_array()).context("no order")?;
+        let mut order: Vec<String> = order.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        if order.len() != ty["fields"].as_object().context("fields")?.len() {
+            bail!("order and fields differ");
+        }
+        for (_, only) in ty["wireOnly"].as_object().into_iter().flatten() {
+            let message = full_message(message_package(ty), only["wire"].as_str().context("wire")?);
+            let Some(inlined) = self.by_message.get(message.as_str()) else { continue };
+            let inner = self.order(inlined)?;
+            let places: Vec<usize> = (0..order.len()).filter(|i| inner.contains(&order[*i])).collect();
+            for (place, name) in places.into_iter().zip(inner) {
+                order[place] = name;
+            }
+        }
+        Ok(order)
+    }
+
     /// Fields of an inlined message; none if `wire` is no message.
     fn inlined(&self, package: &str, wire: &str) -> Result<Option<BTreeMap<String, WirePath>>> {
         let full = full_message(package, wire);
@@ -210,17 +231,6 @@ impl<'a> Source<'a> {
             }
         })
     }
-}
-
-/// Fields in the order of JSON output. Where the dump has none, the required
-/// ones stand as the schema lists them.
-fn order(ty: &Value) -> Result<Vec<String>> {
-    let order = ty["order"].as_array().or(ty["required"].as_array()).context("no order")?;
-    let order: Vec<String> = order.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    if order.len() != ty["fields"].as_object().context("fields")?.len() {
-        bail!("order and fields differ");
-    }
-    Ok(order)
 }
 
 /// The special leaf a type is, if it is one. An object without fields is an
