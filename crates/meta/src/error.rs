@@ -29,7 +29,9 @@ pub enum ApiError {
         prefix: &'static str,
     },
     /// 409 AlreadyExists after all generated names were taken; retry after a second.
-    #[error("{resource} {name:?} already exists, the server was not able to generate a unique name for the object")]
+    #[error(
+        "{resource} {name:?} already exists, the server was not able to generate a unique name for the object"
+    )]
     GenerateNameConflict {
         /// Resource.
         resource: GroupResource,
@@ -138,7 +140,9 @@ pub enum ApiError {
         retry_after_seconds: u32,
     },
     /// 500 ServerTimeout: the backend did not answer in time; try again.
-    #[error("The {operation} operation against {resource} could not be completed at this time, please try again.")]
+    #[error(
+        "The {operation} operation against {resource} could not be completed at this time, please try again."
+    )]
     ServerTimeout {
         /// Resource.
         resource: GroupResource,

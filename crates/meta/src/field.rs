@@ -153,7 +153,8 @@ impl FieldError {
     /// None of the supported values, which the message lists in the order given.
     pub fn not_supported(field: &FieldPath, bad_value: &Value, supported: &[&str]) -> FieldError {
         let list: Vec<String> = supported.iter().map(|value| quoted(value)).collect();
-        let detail = if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
+        let detail =
+            if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         FieldError::new(FieldErrorType::NotSupported, field, show(bad_value), detail)
     }
 
@@ -214,7 +215,8 @@ pub fn show(value: &Value) -> String {
         Value::Raw(json) => json.to_string(),
         Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(",")),
         Value::Map(map) => {
-            let entries: Vec<String> = map.iter().map(|(k, v)| format!("{}:{}", quoted(k), show(v))).collect();
+            let entries: Vec<String> =
+                map.iter().map(|(k, v)| format!("{}:{}", quoted(k), show(v))).collect();
             format!("{{{}}}", entries.join(","))
         }
     }
@@ -236,9 +238,47 @@ pub fn quoted(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c if (c as u32) < 0x1_0000 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push_str(&format!("\\U{:08x}", c as u32)),
         }
     }
     out.push('"');
     out
+}
+
+/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the plain space.
+pub fn is_printable(c: char) -> bool {
+    // Rust escapes in debug text exactly what is not of these classes; only
+    // the quotes and the backslash are escaped for another reason. The letter
+    // in front keeps combining marks from being escaped for standing first.
+    matches!(c, '"' | '\'' | '\\') || ['a', c].iter().collect::<String>().escape_debug().count() == 2
+}
+
+/// A character as Go's `%#U` shows it: `U+0041 'A'`, without the character if it is not printable.
+pub fn go_code_point(c: char) -> String {
+    if is_printable(c) { format!("U+{:04X} '{c}'", c as u32) } else { format!("U+{:04X}", c as u32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_escapes_what_go_does_not_print() {
+        assert_eq!(quoted("a\"b\n\u{0}é"), r#""a\"b\n\x00é""#);
+        assert_eq!(quoted("\u{200b}\u{f0000}"), r#""\u200b\U000f0000""#);
+        assert_eq!(go_code_point('\n'), "U+000A");
+        assert_eq!(go_code_point('x'), "U+0078 'x'");
+    }
+
+    #[test]
+    fn marks_and_symbols_are_printable_separators_are_not() {
+        for c in ['a', ' ', 'é', '\u{301}', '漢', '€', '"'] {
+            assert!(is_printable(c), "{c:?}");
+        }
+        for c in ['\u{a0}', '\u{2028}', '\u{ad}', '\u{e000}', '\t'] {
+            assert!(!is_printable(c), "{c:?}");
+        }
+    }
 }

@@ -106,7 +106,11 @@ impl GroupResource {
 
 impl GroupVersionResource {
     /// From its parts.
-    pub fn new(group: impl Into<Text>, version: impl Into<Text>, resource: impl Into<Text>) -> GroupVersionResource {
+    pub fn new(
+        group: impl Into<Text>,
+        version: impl Into<Text>,
+        resource: impl Into<Text>,
+    ) -> GroupVersionResource {
         GroupVersionResource { group: group.into(), version: version.into(), resource: resource.into() }
     }
 
@@ -118,7 +122,11 @@ impl GroupVersionResource {
 
 impl fmt::Display for GroupVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.version) } else { write!(f, "{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            f.write_str(&self.version)
+        } else {
+            write!(f, "{}/{}", self.group, self.version)
+        }
     }
 }
 

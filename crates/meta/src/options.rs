@@ -99,4 +99,3 @@ pub struct WriteOptions {
     /// Server-side apply: take fields from others.
     pub force: bool,
 }
-
