@@ -1,0 +1,86 @@
+//! Leases shared by objects with a time to live (A.12): granting one is a
+//! write, so objects that expire at about the same time share one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use environment::Clock;
+use tokio::sync::Mutex;
+
+use crate::backend::{Backend, BackendError, LeaseId};
+
+/// A lease serves later objects for this share of their ttl...
+const REUSE_PERCENT: i64 = 5;
+/// ...but no longer than this. An object lives up to this much longer than its ttl, never shorter.
+pub const DEFAULT_LEASE_REUSE_SECONDS: i64 = 60;
+/// Objects after which a new lease is taken, so that one expiry does not delete everything at once.
+pub const DEFAULT_LEASE_MAX_OBJECTS: u64 = 1000;
+
+/// How leases are shared.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseOptions {
+    /// Longest time a lease is given to new objects, in seconds.
+    pub reuse_seconds: i64,
+    /// Most objects on one lease.
+    pub max_objects: u64,
+}
+
+impl Default for LeaseOptions {
+    fn default() -> LeaseOptions {
+        LeaseOptions { reuse_seconds: DEFAULT_LEASE_REUSE_SECONDS, max_objects: DEFAULT_LEASE_MAX_OBJECTS }
+    }
+}
+
+pub(crate) struct Leases {
+    clock: Arc<dyn Clock>,
+    options: LeaseOptions,
+    last: Mutex<Option<Granted>>,
+}
+
+struct Granted {
+    id: LeaseId,
+    expires: Duration,
+    objects: u64,
+}
+
+impl Leases {
+    pub(crate) fn new(clock: Arc<dyn Clock>, options: LeaseOptions) -> Leases {
+        Leases { clock, options, last: Mutex::new(None) }
+    }
+
+    /// A lease that lives at least `ttl_seconds` from now; none for 0 (or less).
+    pub(crate) async fn lease(
+        &self,
+        backend: &dyn Backend,
+        ttl_seconds: i64,
+    ) -> Result<LeaseId, BackendError> {
+        if ttl_seconds <= 0 {
+            return Ok(LeaseId(0));
+        }
+        let mut last = self.last.lock().await;
+        let now = self.clock.monotonic();
+        let window = self.reuse_window(ttl_seconds);
+        let wanted = now + seconds(ttl_seconds);
+        if let Some(granted) = last.as_mut() {
+            // Counted per request, whether the write succeeds or not (A-LEA-3).
+            granted.objects += 1;
+            let fits = wanted < granted.expires && wanted + seconds(window) > granted.expires;
+            if fits && granted.objects <= self.options.max_objects {
+                return Ok(granted.id);
+            }
+        }
+        let ttl = ttl_seconds.saturating_add(window);
+        let id = backend.lease_grant(ttl).await?;
+        *last = Some(Granted { id, expires: now + seconds(ttl), objects: 1 });
+        Ok(id)
+    }
+
+    fn reuse_window(&self, ttl_seconds: i64) -> i64 {
+        // Divided first where the product could overflow; the cap makes the difference invisible.
+        ttl_seconds.checked_mul(REUSE_PERCENT).map_or(i64::MAX, |n| n / 100).min(self.options.reuse_seconds)
+    }
+}
+
+fn seconds(n: i64) -> Duration {
+    Duration::from_secs(n.max(0).unsigned_abs())
+}

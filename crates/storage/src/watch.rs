@@ -1,0 +1,350 @@
+//! Watch (B): the state at the start, then every change, seen through one
+//! watcher's selector.
+//!
+//! A watch is a state machine that its reader drives; it has no task of its
+//! own, so a watcher that nobody reads costs nothing. Objects are handed on
+//! undecoded unless a selector must look into them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, select};
+use meta::{ApiError, Revision};
+
+use crate::Error;
+use crate::backend::{
+    BackendError, BackendEvent, BackendEventKind, BackendWatch, KeyValue, RangeRequest, RangeResponse,
+    WatchBatch, WatchRequest,
+};
+use crate::interface::{EventType, ListRequest, Object, Predicate, Watch, WatchEvent};
+use crate::keys::range_of;
+use crate::store::{Inner, too_large};
+
+/// Objects read at once while the initial state is sent (B-26).
+const SYNC_PAGE_KEYS: usize = 10_000;
+/// Time between bookmarks of a watch that asked for them (B-31).
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Opens a watch on `key` (which ends in a slash if recursive). Whatever fails
+/// after the options are understood is told on the stream.
+pub(crate) async fn watch(
+    store: Arc<Inner>,
+    key: &str,
+    options: ListRequest,
+) -> Result<Box<dyn Watch>, Error> {
+    let asked = options.resource_version.parse().map_err(|error| {
+        // B-47: an error without a status of its own.
+        ApiError::Unknown(format!("resourceVersion: Invalid value: {:?}: {error}", error.text))
+    })?;
+    let (key, end) = match options.recursive {
+        true => range_of(key),
+        false => (Bytes::copy_from_slice(key.as_bytes()), None),
+    };
+    let initial_events = options.send_initial_events.unwrap_or(asked.0 == 0);
+    let end_bookmark = options.send_initial_events == Some(true) && options.allow_watch_bookmarks;
+    let clock = store.environment.clock.clone();
+    let bookmarks = options.allow_watch_bookmarks.then(|| clock.sleep(BOOKMARK_INTERVAL));
+    let mut watch = StoreWatch {
+        stage: Stage::Opening,
+        ready: VecDeque::new(),
+        sent: asked,
+        reached: asked,
+        bookmark_timer: bookmarks,
+        bookmark_due: false,
+        end_bookmark,
+        predicate: options.predicate,
+        key,
+        end,
+        store,
+    };
+    if initial_events {
+        let lower_bound = if options.send_initial_events == Some(true) { asked } else { Revision(0) };
+        watch.first_page(lower_bound).await;
+    } else if asked.0 == 0 {
+        watch.sent = watch.store.current_revision().await?;
+        watch.reached = watch.sent;
+    }
+    Ok(Box::new(watch))
+}
+
+struct StoreWatch {
+    store: Arc<Inner>,
+    key: Bytes,
+    end: Option<Bytes>,
+    predicate: Predicate,
+    stage: Stage,
+    /// Events ready to be taken.
+    ready: VecDeque<WatchEvent>,
+    /// Highest revision the reader knows to have been reached: of an event, a bookmark or the start.
+    sent: Revision,
+    /// Every change up to here has been put into `ready`.
+    reached: Revision,
+    /// Runs out when the next bookmark is due; none if none are wanted.
+    bookmark_timer: Option<BoxFuture<'static, ()>>,
+    /// A bookmark goes out as soon as there is a new revision to tell.
+    bookmark_due: bool,
+    /// The initial events end with a bookmark.
+    end_bookmark: bool,
+}
+
+enum Stage {
+    /// Reading the initial state at a revision, from a key on.
+    Syncing { next: Bytes, revision: Revision },
+    /// Everything up to `sent` is accounted for; changes after it are to come.
+    Opening,
+    /// Following the backend.
+    Live(Box<dyn BackendWatch>),
+    /// Nothing comes after what is ready.
+    Ended,
+}
+
+enum Step {
+    Batch(Option<Result<WatchBatch, BackendError>>),
+    BookmarkDue,
+}
+
+#[async_trait]
+impl Watch for StoreWatch {
+    async fn next(&mut self) -> Option<WatchEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            match &mut self.stage {
+                Stage::Ended => return None,
+                Stage::Syncing { next, revision } => {
+                    let (next, revision) = (next.clone(), *revision);
+                    let page = self.read_page(next, revision).await;
+                    self.take_page(page, Revision(0));
+                }
+                Stage::Opening => self.open().await,
+                Stage::Live(watch) => {
+                    let step = match &mut self.bookmark_timer {
+                        None => Step::Batch(watch.next().await),
+                        Some(timer) => match select(watch.next(), timer).await {
+                            Either::Left((batch, _)) => Step::Batch(batch),
+                            Either::Right(((), _)) => Step::BookmarkDue,
+                        },
+                    };
+                    match step {
+                        Step::Batch(batch) => self.take_batch(batch),
+                        Step::BookmarkDue => self.bookmark_due().await,
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_next(&mut self) -> Option<WatchEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            // Before the live stage there are only answers to wait for.
+            let Stage::Live(watch) = &mut self.stage else { return None };
+            let batch = watch.next().now_or_never()?;
+            self.take_batch(batch);
+        }
+    }
+}
+
+impl StoreWatch {
+    async fn first_page(&mut self, lower_bound: Revision) {
+        let page = self.read_page(self.key.clone(), Revision(0)).await;
+        self.take_page(page, lower_bound);
+    }
+
+    async fn read_page(&mut self, key: Bytes, revision: Revision) -> Result<RangeResponse, BackendError> {
+        let end = self.end.clone();
+        let request = RangeRequest { key, end, revision, limit: SYNC_PAGE_KEYS, ..RangeRequest::default() };
+        self.store.backend.range(request).await
+    }
+
+    fn take_page(&mut self, page: Result<RangeResponse, BackendError>, lower_bound: Revision) {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return self.fail(backend_failure(error)),
+        };
+        let revision = match self.stage {
+            Stage::Syncing { revision, .. } => revision,
+            _ => page.revision,
+        };
+        if lower_bound > revision {
+            // Spread over 1 to 3 seconds, so that watchers do not come back all at once.
+            let retry = 1 + self.store.environment.random.below(3) as u32;
+            return self.fail(api_error(too_large(lower_bound, revision, retry)));
+        }
+        let next = page.kvs.last().map(|kv| [&kv.key[..], &[0]].concat());
+        for kv in page.kvs {
+            match self.seen(kv, None) {
+                Ok(Some(object)) => self.ready.push_back(WatchEvent::Change(EventType::Added, object)),
+                Ok(None) => {}
+                Err(error) => return self.fail(api_error(error)),
+            }
+        }
+        self.stage = match next {
+            Some(next) if page.more => Stage::Syncing { next: next.into(), revision },
+            _ => {
+                self.sent = revision;
+                self.reached = revision;
+                if self.end_bookmark {
+                    self.ready.push_back(WatchEvent::Bookmark { revision, initial_events_end: true });
+                }
+                Stage::Opening
+            }
+        };
+    }
+
+    async fn open(&mut self) {
+        let request = WatchRequest {
+            key: self.key.clone(),
+            end: self.end.clone(),
+            start: Revision(self.sent.0.saturating_add(1)),
+            previous: true,
+            progress: self.bookmark_timer.is_some(),
+        };
+        match self.store.backend.watch(request).await {
+            Ok(watch) => self.stage = Stage::Live(watch),
+            Err(error) => self.fail(backend_failure(error)),
+        }
+    }
+
+    fn take_batch(&mut self, batch: Option<Result<WatchBatch, BackendError>>) {
+        let batch = match batch {
+            None => {
+                self.stage = Stage::Ended;
+                return;
+            }
+            Some(Err(error)) => return self.fail(backend_failure(error)),
+            Some(Ok(batch)) => batch,
+        };
+        for event in batch.events {
+            let revision = event.kv.mod_revision;
+            match self.transition(event) {
+                Ok(Some(event)) => {
+                    self.sent = self.sent.max(revision);
+                    self.ready.push_back(event);
+                }
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.reached = self.reached.max(batch.revision);
+        self.bookmark_if_news();
+    }
+
+    /// B-31. The backend is asked how far it is; what it answers makes the bookmark.
+    async fn bookmark_due(&mut self) {
+        self.bookmark_timer = Some(self.store.environment.clock.sleep(BOOKMARK_INTERVAL));
+        self.bookmark_due = true;
+        let asked = self.store.supports_progress() && self.store.request_progress().await.unwrap_or(false);
+        if !asked {
+            // Another watch asked a moment ago, or nobody can: what is known already has to do.
+            self.bookmark_if_news();
+        }
+    }
+
+    fn bookmark_if_news(&mut self) {
+        if self.bookmark_due && self.reached > self.sent {
+            self.bookmark_due = false;
+            self.sent = self.reached;
+            self.ready.push_back(WatchEvent::Bookmark { revision: self.reached, initial_events_end: false });
+        }
+    }
+
+    /// The table of B.2.
+    fn transition(&self, event: BackendEvent) -> Result<Option<WatchEvent>, ApiError> {
+        let BackendEvent { kind, kv, previous } = event;
+        let revision = kv.mod_revision;
+        let created = kind == BackendEventKind::Put && kv.create_revision == kv.mod_revision;
+        let previous = match previous {
+            _ if created => None,
+            Some(previous) => Some(previous),
+            None => return Err(missing_previous(&kv)),
+        };
+        let (new, old) = match (kind, previous) {
+            (BackendEventKind::Delete, Some(previous)) => {
+                (None, self.seen(previous, Some(revision)).map_err(corrupt_deleted)?)
+            }
+            // Without a selector the object before matched, whatever it was.
+            (_, Some(_)) if self.predicate.is_empty() => {
+                let new = self.seen(kv, None).map_err(api_error)?;
+                return Ok(new.map(|object| WatchEvent::Change(EventType::Modified, object)));
+            }
+            (_, previous) => {
+                let new = self.seen(kv, None).map_err(api_error)?;
+                let old = previous.map(|previous| self.seen(previous, Some(revision))).transpose();
+                (new, old.map_err(api_error)?.flatten())
+            }
+        };
+        Ok(match (old, new) {
+            (None, None) => None,
+            (None, Some(new)) => Some(WatchEvent::Change(EventType::Added, new)),
+            (Some(_), Some(new)) => Some(WatchEvent::Change(EventType::Modified, new)),
+            (Some(old), None) => Some(WatchEvent::Change(EventType::Deleted, old)),
+        })
+    }
+
+    /// The object as the watcher sees it, none if it does not match. `revision` overrides the object's own.
+    fn seen(&self, kv: KeyValue, revision: Option<Revision>) -> Result<Option<Arc<Object>>, Error> {
+        let revision = revision.unwrap_or(kv.mod_revision);
+        let (data, _) = self.store.transform(&kv)?;
+        if !self.predicate.is_empty()
+            && !self.predicate.matches(&self.store.decode(&kv.key, &data, revision)?)
+        {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Object::new(kv.key, revision, data))))
+    }
+
+    /// Ends the stream with an error, after what is ready (B-40).
+    fn fail(&mut self, error: ApiError) {
+        self.ready.push_back(WatchEvent::Error(error));
+        self.stage = Stage::Ended;
+    }
+}
+
+fn backend_failure(error: BackendError) -> ApiError {
+    match error {
+        BackendError::Compacted { .. } => {
+            let message = "The resourceVersion for the provided watch is too old.".to_owned();
+            ApiError::Expired { message, continue_token: String::new() }
+        }
+        error => ApiError::Internal(error.to_string()),
+    }
+}
+
+/// B-41: what is no API error yet becomes an internal one.
+fn api_error(error: Error) -> ApiError {
+    match error {
+        Error::Api(ApiError::Unknown(message)) => ApiError::Internal(message),
+        Error::Api(error) => error,
+        error => ApiError::Internal(error.to_string()),
+    }
+}
+
+/// B-42.
+fn corrupt_deleted(error: Error) -> ApiError {
+    match error {
+        Error::Corrupt { .. } => ApiError::StorageRead {
+            resource: meta::GroupResource::new("", ""),
+            name: String::new(),
+            message: format!("saw a DELETED event, but object data is corrupt - {error}"),
+            causes: Vec::new(),
+        },
+        error => api_error(error),
+    }
+}
+
+/// B-43.
+fn missing_previous(kv: &KeyValue) -> ApiError {
+    let key = String::from_utf8_lossy(&kv.key);
+    ApiError::Internal(format!(
+        "the previous value of an event is missing (key={key:?}, modRevision={})",
+        kv.mod_revision
+    ))
+}
