@@ -13,7 +13,8 @@ use crate::strategy::{Strategy, VirtualResource};
 type Text = Cow<'static, str>;
 
 /// All verbs of an ordinary stored resource, in the order discovery lists them.
-pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub const VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// A resource as served in one version.
 #[derive(Clone)]
@@ -54,6 +55,11 @@ pub struct ResourceDef {
     pub unconditional_update: bool,
     /// What happens to dependents when a delete does not say (D-STS-4).
     pub garbage_collection: DefaultGarbageCollection,
+    /// A status given on create is kept although there is a `status` subresource (nodes).
+    pub keeps_status_on_create: bool,
+    /// The original's validation of updates repeats the whole validation of metadata, so that
+    /// its faults are listed once more (config maps, secrets, services).
+    pub repeats_metadata_validation: bool,
     /// DELETE answers with the object instead of a Status (D-DEL-11).
     pub returns_deleted_object: bool,
     /// Lifetime of objects in seconds, 0 for ever.
@@ -203,6 +209,8 @@ impl ResourceDef {
             create_on_update: false,
             unconditional_update: true,
             garbage_collection: DefaultGarbageCollection::Background,
+            keeps_status_on_create: false,
+            repeats_metadata_validation: false,
             returns_deleted_object: false,
             ttl_seconds: 0,
             strategy: Arc::new(strategy),

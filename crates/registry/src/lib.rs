@@ -6,17 +6,25 @@
 mod admission;
 mod authorization;
 mod context;
+mod create;
 mod definition;
+mod delete;
+mod delete_collection;
+mod errors;
+mod metadata;
 mod served;
 mod store;
 mod strategy;
+mod update;
 
 pub use admission::{Admission, AdmissionAttributes, NoAdmission, Operation};
 pub use authorization::{AuthorizationAttributes, Authorizer, Decision};
 pub use context::{RequestContext, UserInfo};
 pub use definition::{
-    Backing, Column, Conversion, DefaultGarbageCollection, ResourceDef, StorageDef, Subresource, SubresourceKind, VERBS,
+    Backing, Column, Conversion, DefaultGarbageCollection, ResourceDef, StorageDef, Subresource,
+    SubresourceKind, VERBS,
 };
-pub use served::{Served, ServedResource};
+pub use metadata::keep_metadata_for_status;
+pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{PrintContext, Strategy, VirtualResource};

@@ -5,13 +5,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meta::options::{DeleteOptions, GetOptions, ListOptions, Preconditions, WriteOptions};
-use meta::{ApiError, Revision};
+use meta::field::quoted;
+use meta::object::ObjectMeta;
+use meta::options::{GetOptions, ListOptions, Preconditions};
+use meta::validation::{is_dns1123_label, is_path_segment_name};
+use meta::{ApiError, FieldErrors, GroupKind, GroupResource, GroupVersionKind};
 use schema::{TypeId, Value};
-use storage::{List, Object, Storage, Watch};
+use storage::{Attributes, List, ListRequest, Object, Predicate, Storage, Watch};
 
+use crate::admission::{AdmissionAttributes, Operation};
 use crate::context::RequestContext;
 use crate::definition::ResourceDef;
+use crate::errors::{Verb, interpret};
 use crate::served::SchemaRef;
 
 /// What a [`Store`] is made of.
@@ -34,6 +39,13 @@ pub struct StoreConfig {
 /// The verbs of one resource. Objects go in and come out in the stored version.
 pub struct Store {
     pub(crate) config: StoreConfig,
+    /// Key prefix with a leading slash and none behind.
+    prefix: String,
+    /// Kind served, as admission sees it.
+    kind: GroupVersionKind,
+    /// Kind that validation errors and preconditions name.
+    pub(crate) stored_kind: GroupKind,
+    attributes: Option<Arc<dyn Attributes>>,
 }
 
 /// An object a verb came to.
@@ -77,4 +89,182 @@ pub trait UpdatedObject: Send {
     /// is the object as it stands (an empty map if there is none). Called once
     /// per attempt.
     async fn updated(&mut self, context: &RequestContext, old: &Value) -> Result<Value, ApiError>;
+}
+
+impl Store {
+    /// A store of one resource. The resource must be stored, not virtual.
+    pub fn new(config: StoreConfig) -> Store {
+        let def = &config.definition;
+        let stored = def.storage().expect("a Store is made for stored resources only");
+        Store {
+            prefix: format!("/{}", stored.prefix.trim_matches('/')),
+            kind: def.gvk(),
+            stored_kind: stored.kind.group_kind(),
+            attributes: (!def.selectable_fields.is_empty())
+                .then(|| Arc::new(StrategyFields(def.clone())) as Arc<dyn Attributes>),
+            config,
+        }
+    }
+
+    /// The resource.
+    pub fn definition(&self) -> &ResourceDef {
+        &self.config.definition
+    }
+
+    /// Where its objects are.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.config.storage
+    }
+
+    /// The tree of a stored object: stored version, defaulted, resourceVersion set.
+    pub fn decode(&self, object: &Object) -> Result<Value, ApiError> {
+        let mut tree = self.storage().decode(object).map_err(|error| match error {
+            storage::Error::Api(error) => error,
+            other => ApiError::Internal(other.to_string()),
+        })?;
+        self.default(&mut tree);
+        Ok(tree)
+    }
+
+    /// Fills in the defaults of the schema and of the strategy. Idempotent.
+    pub fn default(&self, object: &mut Value) {
+        schema::defaults::apply(&self.config.schema, self.config.stored_ty, object);
+        self.definition().strategy.default(object);
+    }
+
+    /// Reads one object. A resourceVersion is a lower bound (D-GET-1).
+    pub async fn get(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        options: &GetOptions,
+    ) -> Result<Arc<Object>, ApiError> {
+        let key = self.key(&context.namespace, name)?;
+        let resource = self.resource(context);
+        match self.storage().get(&key, &options.resource_version).await {
+            Ok(Some(object)) => Ok(object),
+            Ok(None) => Err(ApiError::not_found(&resource, name)),
+            Err(error) => Err(interpret(error, Verb::Get, &resource, name)),
+        }
+    }
+
+    /// Lists the namespace of the request, or all if it has none.
+    pub async fn list(&self, context: &RequestContext, options: &ListOptions) -> Result<List, ApiError> {
+        let (key, request) = self.list_request(context, options);
+        let listed = self.storage().list(&key, request).await;
+        listed.map_err(|error| interpret(error, Verb::List, &self.resource(context), ""))
+    }
+
+    /// Watches the namespace of the request, or all if it has none.
+    pub async fn watch(
+        &self,
+        context: &RequestContext,
+        options: &ListOptions,
+    ) -> Result<Box<dyn Watch>, ApiError> {
+        let (key, request) = self.list_request(context, options);
+        let watch = self.storage().watch(&key, request).await;
+        watch.map_err(|error| interpret(error, Verb::Watch, &self.resource(context), ""))
+    }
+
+    /// Key and request of a list or watch. A selector of one name makes it a
+    /// single key, one of a namespace narrows the range; both are evaluated
+    /// nevertheless (D-LST-1).
+    fn list_request(&self, context: &RequestContext, options: &ListOptions) -> (String, ListRequest) {
+        let namespace = self.selected_namespace(context, options);
+        let single = options
+            .field_selector
+            .requires_exact("metadata.name")
+            .filter(|_| options.continue_token.is_empty());
+        let single = single.and_then(|name| self.key(namespace, name).ok());
+        let request = ListRequest {
+            resource_version: options.resource_version.clone(),
+            resource_version_match: options.resource_version_match.clone(),
+            predicate: Predicate {
+                labels: options.label_selector.clone(),
+                fields: options.field_selector.clone(),
+                attributes: self.attributes.clone(),
+            },
+            recursive: single.is_none(),
+            limit: options.limit,
+            continue_token: options.continue_token.clone(),
+            allow_watch_bookmarks: options.allow_watch_bookmarks,
+            send_initial_events: options.send_initial_events,
+        };
+        (single.unwrap_or_else(|| self.root_key(namespace)), request)
+    }
+
+    fn selected_namespace<'a>(&self, context: &'a RequestContext, options: &'a ListOptions) -> &'a str {
+        if !context.namespace.is_empty() {
+            return &context.namespace;
+        }
+        let selected = options.field_selector.requires_exact("metadata.namespace").unwrap_or_default();
+        if is_dns1123_label(selected).is_empty() { selected } else { "" }
+    }
+
+    fn root_key(&self, namespace: &str) -> String {
+        match (self.definition().namespaced, namespace) {
+            (true, namespace) if !namespace.is_empty() => format!("{}/{namespace}", self.prefix),
+            _ => self.prefix.clone(),
+        }
+    }
+
+    /// Storage key of an object (D-KEY-2).
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> Result<String, ApiError> {
+        let namespaced = self.definition().namespaced;
+        if namespaced && namespace.is_empty() {
+            return Err(ApiError::BadRequest("Namespace parameter required.".to_owned()));
+        }
+        if name.is_empty() {
+            return Err(ApiError::BadRequest("Name parameter required.".to_owned()));
+        }
+        let faults = is_path_segment_name(name);
+        if !faults.is_empty() {
+            let text = format!("Name parameter invalid: {}: {}", quoted(name), faults.join(";"));
+            return Err(ApiError::BadRequest(text));
+        }
+        let prefix = &self.prefix;
+        Ok(if namespaced { format!("{prefix}/{namespace}/{name}") } else { format!("{prefix}/{name}") })
+    }
+
+    /// The resource errors name: the request's own, or that of the definition (D-KEY-3).
+    pub(crate) fn resource(&self, context: &RequestContext) -> GroupResource {
+        if context.resource.resource.is_empty() {
+            return self.definition().group_resource();
+        }
+        context.resource.clone()
+    }
+
+    pub(crate) fn attributes<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        operation: Operation,
+        name: &'a str,
+        dry_run: bool,
+    ) -> AdmissionAttributes<'a> {
+        AdmissionAttributes {
+            operation,
+            kind: &self.kind,
+            name,
+            namespace: &context.namespace,
+            old: None,
+            dry_run,
+        }
+    }
+
+    /// 422 that lists `errors`, unless there are none.
+    pub(crate) fn refuse_if_any(&self, object: &Value, errors: FieldErrors) -> Result<(), ApiError> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid(self.stored_kind.clone(), ObjectMeta::of(object).name(), errors))
+    }
+}
+
+/// A resource's selectable fields as storage asks for them.
+struct StrategyFields(Arc<ResourceDef>);
+
+impl Attributes for StrategyFields {
+    fn field(&self, object: &Value, label: &str) -> String {
+        self.0.strategy.field(object, label)
+    }
 }

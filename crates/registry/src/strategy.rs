@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use meta::options::DeleteOptions;
-use meta::{ApiError, FieldErrors};
+use meta::{ApiError, FieldErrors, ObjectMeta};
 use schema::Value;
 
 use crate::context::RequestContext;
@@ -72,7 +72,13 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Everything wrong with an update through a `Part` subresource.
-    fn validate_part_update(&self, part: &str, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+    fn validate_part_update(
+        &self,
+        part: &str,
+        context: &RequestContext,
+        object: &Value,
+        old: &Value,
+    ) -> FieldErrors {
         let _ = (part, context, object, old);
         Vec::new()
     }
@@ -138,5 +144,76 @@ pub trait VirtualResource: Send + Sync {
     /// Answers a list with its items.
     async fn list(&self, context: &RequestContext) -> Result<Vec<Value>, ApiError> {
         Err(context.method_not_allowed("list"))
+    }
+}
+
+impl PrintContext {
+    /// Cell of the name column.
+    pub fn name(&self, object: &Value) -> String {
+        ObjectMeta::of(object).name().to_owned()
+    }
+
+    /// Cell of the age column: time since creation.
+    pub fn age(&self, object: &Value) -> String {
+        self.since(ObjectMeta::of(object).creation_timestamp())
+    }
+
+    /// Time since an RFC 3339 timestamp, e.g. `3h5m`; `<unknown>` if there is none.
+    pub fn since(&self, timestamp: &str) -> String {
+        match timestamp.parse::<Timestamp>() {
+            Ok(then) => human_duration(self.now.as_second() - then.as_second()),
+            Err(_) => "<unknown>".to_owned(),
+        }
+    }
+}
+
+/// A duration in the two largest units that still say something.
+fn human_duration(seconds: i64) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    const YEAR: i64 = 365 * DAY;
+    let two = |unit: i64, name: &str, smaller: i64, smaller_name: &str| {
+        let (whole, rest) = (seconds / unit, seconds % unit / smaller);
+        if rest == 0 { format!("{whole}{name}") } else { format!("{whole}{name}{rest}{smaller_name}") }
+    };
+    match seconds {
+        ..-1 => "<invalid>".to_owned(),
+        ..0 => "0s".to_owned(),
+        0..120 => format!("{seconds}s"),
+        120..600 => two(MINUTE, "m", 1, "s"),
+        600..10_800 => format!("{}m", seconds / MINUTE),
+        10_800..28_800 => two(HOUR, "h", MINUTE, "m"),
+        28_800..172_800 => format!("{}h", seconds / HOUR),
+        172_800..691_200 => two(DAY, "d", HOUR, "h"),
+        691_200..63_072_000 => format!("{}d", seconds / DAY),
+        63_072_000..252_288_000 => two(YEAR, "y", DAY, "d"),
+        _ => format!("{}y", seconds / YEAR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_at_most_two_units() {
+        let cases = [
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (119, "119s"),
+            (150, "2m30s"),
+            (180, "3m"),
+            (3599, "59m"),
+            (11_100, "3h5m"),
+            (100_000, "27h"),
+            (2 * 86_400 + 3 * 3600, "2d3h"),
+            (45 * 86_400, "45d"),
+            (800 * 86_400, "2y70d"),
+            (9 * 365 * 86_400, "9y"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(human_duration(seconds), text, "{seconds}");
+        }
     }
 }

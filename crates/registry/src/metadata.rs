@@ -1,0 +1,172 @@
+//! What all objects share: system fields, generated names, namespaces, owner
+//! references, and which parts of an object an update may touch.
+
+use std::time::Duration;
+
+use environment::Random;
+use jiff::Timestamp;
+use meta::ApiError;
+use meta::object::{ObjectMeta, ObjectMetaMut};
+use schema::{Key, Value};
+
+use crate::context::RequestContext;
+use crate::definition::ResourceDef;
+
+/// Letters and digits of generated names: no vowels and none of `0 1 3`, so no words arise.
+const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Length of the random part.
+const SUFFIX_LENGTH: usize = 5;
+/// Longest base of a generated name in bytes: a label of 63 minus the suffix.
+const BASE_LENGTH_MAX: usize = 63 - SUFFIX_LENGTH;
+
+const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries";
+const DUPLICATE_OWNERS_ADVICE: &str = "API server dedups owner references in 1.20+, and may reject such requests as \
+     early as 1.24; please fix your requests; duplicate UID(s) observed:";
+
+/// Drops what only the server may set (D-CRE-7).
+pub(crate) fn wipe_system_fields(object: &mut Value) {
+    let mut meta = ObjectMetaMut::of(object);
+    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        meta.map().remove(field);
+    }
+}
+
+/// Gives a new object its identity.
+pub(crate) fn fill_system_fields(context: &RequestContext, object: &mut Value) {
+    let mut meta = ObjectMetaMut::of(object);
+    meta.set_uid(context.environment.random.uuid());
+    meta.set_creation_timestamp(rfc3339(context.environment.clock.now()));
+}
+
+/// `generateName` with a random suffix (D-CRE-1).
+pub(crate) fn generate_name(random: &(dyn Random + 'static), base: &str) -> String {
+    let mut end = base.len().min(BASE_LENGTH_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = base[..end].to_owned();
+    for _ in 0..SUFFIX_LENGTH {
+        let letter = random.below(SUFFIX_ALPHABET.len() as u64) as usize;
+        name.push(SUFFIX_ALPHABET[letter] as char);
+    }
+    name
+}
+
+/// Makes the object's namespace that of the request (D-CRE-5): an empty one is
+/// filled, a cluster-scoped object has none, a different one is refused.
+pub(crate) fn match_namespace(
+    context: &RequestContext,
+    def: &ResourceDef,
+    object: &mut Value,
+) -> Result<(), ApiError> {
+    let mut meta = ObjectMetaMut::of(object);
+    if !def.namespaced {
+        meta.set_namespace("");
+        return Ok(());
+    }
+    if meta.view().namespace().is_empty() {
+        meta.set_namespace(context.namespace.clone());
+    }
+    if meta.view().namespace() == context.namespace {
+        return Ok(());
+    }
+    let text = "the namespace of the provided object does not match the namespace sent on the request";
+    Err(ApiError::BadRequest(text.to_owned()))
+}
+
+/// Removes owner references with a uid that stood before, with a warning (F-MUT-6).
+pub(crate) fn deduplicate_owners(context: &RequestContext, object: &mut Value, after_admission: bool) {
+    let Some(Value::List(owners)) = object.at_mut(&["metadata", "ownerReferences"]) else { return };
+    let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut duplicates: Vec<String> = Vec::new();
+    for owner in owners.drain(..) {
+        // Only whole repetitions are dropped; the same uid in another role stays for validation to judge.
+        if seen.contains(&owner) {
+            let uid = owner.str_at(&["uid"]).unwrap_or_default().to_owned();
+            if !duplicates.contains(&uid) {
+                duplicates.push(uid);
+            }
+        } else {
+            seen.push(owner);
+        }
+    }
+    *owners = seen;
+    if !duplicates.is_empty() {
+        let when = if after_admission { " after mutating admission happens" } else { "" };
+        context
+            .warn(format!("{DUPLICATE_OWNERS}{when}; {DUPLICATE_OWNERS_ADVICE} {}", duplicates.join(", ")));
+    }
+}
+
+/// Takes every top-level field but `metadata` and `status` from `old`: what an
+/// update through `status` may not touch.
+pub(crate) fn keep_all_but_status(object: &mut Value, old: &Value) {
+    let (Some(new_map), Some(old_map)) = (object.as_map_mut(), old.as_map()) else { return };
+    new_map.retain(|key, _| is_common(key) || old_map.contains_key(key));
+    for (key, value) in old_map.iter().filter(|(key, _)| !is_common(key)) {
+        new_map.insert(key, value.clone());
+    }
+}
+
+/// Takes `field` from `old`, also when it is absent there.
+pub(crate) fn keep_field(object: &mut Value, old: &Value, field: &'static str) {
+    let Some(map) = object.as_map_mut() else { return };
+    match old.get(field) {
+        Some(value) => {
+            map.insert(Key::borrowed(field), value.clone());
+        }
+        None => {
+            map.remove(field);
+        }
+    }
+}
+
+/// For strategies whose `status` may not touch metadata: takes labels,
+/// annotations, finalizers, owner references, deletion time and generation from
+/// `old`. Call it from `prepare_for_status_update`.
+pub fn keep_metadata_for_status(object: &mut Value, old: &Value) {
+    let Some(old) = old.get("metadata") else { return };
+    let Some(new) = object.get_mut("metadata") else { return };
+    let fields = [
+        "deletionTimestamp",
+        "generation",
+        "selfLink",
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+    ];
+    for field in fields {
+        keep_field(new, old, field);
+    }
+}
+
+/// True if anything but metadata and status differs: what `generation` counts.
+pub(crate) fn desired_state_differs(new: &Value, old: &Value) -> bool {
+    let fields = |value: &Value| -> Vec<(String, Value)> {
+        let map = value.as_map().into_iter().flat_map(|map| map.iter());
+        map.filter(|(key, _)| !is_common(key)).map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    };
+    fields(new) != fields(old)
+}
+
+fn is_common(key: &str) -> bool {
+    matches!(key, "apiVersion" | "kind" | "metadata" | "status")
+}
+
+/// RFC 3339 in whole seconds, as `metav1.Time` writes it.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `deletionTimestamp` as a time; none if absent or no time.
+pub(crate) fn deletion_time(meta: ObjectMeta<'_>) -> Option<Timestamp> {
+    meta.deletion_timestamp()?.parse().ok()
+}
+
+/// `time` plus (or minus) seconds, held at the end of time instead of overflowing.
+pub(crate) fn add_seconds(time: Timestamp, seconds: i64) -> Timestamp {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let moved = if seconds < 0 { time.saturating_sub(distance) } else { time.saturating_add(distance) };
+    moved.unwrap_or(time)
+}
