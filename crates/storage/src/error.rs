@@ -7,7 +7,9 @@ use meta::{ApiError, Revision};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// ERR-1: no such key.
-    #[error("StorageError: key not found, Code: 1, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: ")]
+    #[error(
+        "StorageError: key not found, Code: 1, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: "
+    )]
     KeyNotFound {
         /// Full key.
         key: String,
@@ -15,7 +17,9 @@ pub enum Error {
         revision: Revision,
     },
     /// ERR-2: the key exists.
-    #[error("StorageError: key exists, Code: 2, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: ")]
+    #[error(
+        "StorageError: key exists, Code: 2, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: "
+    )]
     KeyExists {
         /// Full key.
         key: String,
@@ -23,7 +27,9 @@ pub enum Error {
         revision: Revision,
     },
     /// ERR-3: the resource version differs.
-    #[error("StorageError: resource version conflicts, Code: 3, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: ")]
+    #[error(
+        "StorageError: resource version conflicts, Code: 3, Key: {key}, ResourceVersion: {revision}, AdditionalErrorMsg: "
+    )]
     Conflict {
         /// Full key.
         key: String,
@@ -31,7 +37,9 @@ pub enum Error {
         revision: Revision,
     },
     /// ERR-4: a precondition failed.
-    #[error("StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}")]
+    #[error(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}"
+    )]
     InvalidObject {
         /// Full key.
         key: String,
@@ -39,7 +47,9 @@ pub enum Error {
         message: String,
     },
     /// ERR-5: the backend cannot be reached, or its answer is unknown.
-    #[error("StorageError: server unreachable, Code: 5, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}")]
+    #[error(
+        "StorageError: server unreachable, Code: 5, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}"
+    )]
     Unreachable {
         /// Full key.
         key: String,
@@ -53,7 +63,9 @@ pub enum Error {
         key: String,
     },
     /// ERR-7: the stored value cannot be transformed or decoded (gate AllowUnsafeMalformedObjectDeletion).
-    #[error("StorageError: corrupt object, Code: 7, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}")]
+    #[error(
+        "StorageError: corrupt object, Code: 7, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {message}"
+    )]
     Corrupt {
         /// Full key.
         key: String,

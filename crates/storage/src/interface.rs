@@ -206,12 +206,17 @@ pub trait TryUpdate: Send {
     /// object is missing and that is allowed) and its revision (0 if missing);
     /// returns the new tree and its ttl in seconds (none or 0: forever).
     /// Called once per attempt.
-    async fn try_update(&mut self, current: Value, revision: Revision) -> Result<(Value, Option<i64>), Error>;
+    async fn try_update(&mut self, current: Value, revision: Revision)
+    -> Result<(Value, Option<i64>), Error>;
 }
 
 #[async_trait]
 impl<F: FnMut(Value, Revision) -> Result<(Value, Option<i64>), Error> + Send> TryUpdate for F {
-    async fn try_update(&mut self, current: Value, revision: Revision) -> Result<(Value, Option<i64>), Error> {
+    async fn try_update(
+        &mut self,
+        current: Value,
+        revision: Revision,
+    ) -> Result<(Value, Option<i64>), Error> {
         self(current, revision)
     }
 }

@@ -1,0 +1,120 @@
+//! The suite that every backend and every object storage passes.
+//!
+//! One function per clause group of the contract; two macros turn them into
+//! tests of the calling crate, which needs `tokio` (features `macros`, `rt`)
+//! and this crate's feature `conformance` among its dev-dependencies.
+//!
+//! ```ignore
+//! async fn backend() -> storage::conformance::BackendSuite { /* an empty backend */ }
+//! async fn store() -> storage::conformance::Suite {
+//!     let BackendSuite { backend, environment, guard } = backend().await;
+//!     storage::conformance::Suite::new(backend, environment, guard)
+//! }
+//! mod contract { storage::conformance::backend_suite!(super::backend); }
+//! mod objects { storage::conformance::suite!(super::store); }
+//! ```
+//!
+//! `make` is an async function of no arguments, called anew for each test.
+//! Tests wait with the environment's clock, and for events, not for times:
+//! what does not come within [`PATIENCE`] counts as lost.
+
+mod backend;
+mod backend_watch;
+mod fixture;
+mod reads;
+mod updates;
+mod writes;
+
+pub use backend::*;
+pub use backend_watch::*;
+pub use fixture::{BackendSuite, PATIENCE, Suite, TestTransformer, pod};
+pub use reads::*;
+pub use updates::*;
+pub use writes::*;
+
+/// Makes a test of each function named. For the two macros below.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($make:path: $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let suite = $make().await;
+                $crate::conformance::$name(&suite).await;
+            }
+        )*
+    };
+}
+
+/// Makes one test per clause of the key-value contract (A.13).
+#[macro_export]
+macro_rules! __backend_suite {
+    ($make:path) => {
+        $crate::__conformance_tests! { $make:
+            a_writing_transaction_moves_the_revision_by_one
+            a_key_knows_its_history
+            a_transaction_runs_one_branch
+            a_transaction_sees_its_own_writes
+            a_range_is_ordered_limited_and_counted
+            a_range_reads_the_past
+            compacted_and_future_revisions_are_refused
+            compaction_keeps_what_is_needed
+            of_concurrent_swaps_one_wins
+            an_acknowledged_write_is_read_at_once
+            an_expired_lease_takes_its_keys
+            a_revoked_lease_takes_its_keys
+            a_put_changes_the_lease
+            a_put_with_an_unknown_lease_does_nothing
+            a_watch_delivers_every_change_once
+            a_watch_sees_its_range_only
+            a_revision_is_not_split
+            a_watch_may_start_in_the_future
+            a_watch_from_zero_starts_after_now
+            a_watch_below_the_compaction_ends
+            a_watch_without_previous_values_has_none
+            requested_progress_is_answered_when_idle
+            progress_never_overtakes_events
+            progress_is_not_owed_before_the_start
+            a_dropped_wait_loses_nothing
+            a_reader_that_comes_late_misses_nothing
+        }
+    };
+}
+
+/// Makes one test per clause group of object storage (T.1, T.2).
+#[macro_export]
+macro_rules! __storage_suite {
+    ($make:path) => {
+        $crate::__conformance_tests! { $make:
+            create
+            create_with_ttl
+            create_with_key_exist
+            stored_bytes_carry_no_resource_version
+            get
+            unconditional_delete
+            conditional_delete
+            delete_with_suggestion
+            delete_with_suggestion_and_conflict
+            delete_with_conflict
+            delete_with_suggestion_of_deleted_object
+            validate_deletion_with_suggestion
+            validate_deletion_with_only_suggestion_valid
+            preconditional_delete_with_suggestion
+            preconditional_delete_with_only_suggestion_pass
+            key_schema
+            guaranteed_update
+            guaranteed_update_with_ttl
+            guaranteed_update_without_ttl_keeps_for_ever
+            guaranteed_update_checks_stored_data
+            guaranteed_update_with_conflict
+            guaranteed_update_with_suggestion_and_conflict
+            transformation_failure
+            stats
+            reads_do_not_move_the_revision
+        }
+    };
+}
+
+pub use crate::__backend_suite as backend_suite;
+pub use crate::__storage_suite as suite;

@@ -1,0 +1,117 @@
+//! Get, key rules, unreadable values (A.2, A.4, A.10).
+
+use bytes::Bytes;
+use meta::{ApiError, ResourceVersion, Revision};
+use schema::Value;
+
+use super::fixture::{Suite, pod, put_bytes, recursive};
+use crate::Error;
+use crate::interface::{DeleteRequest, ListRequest, UpdateRequest};
+
+const KEY: &str = "/pods/test-ns/foo";
+
+/// A-GET-1 to A-GET-6.
+pub async fn get(suite: &Suite) {
+    let made = suite.create(&pod("test-ns", "foo")).await;
+    let last = suite.set("/pods/test-ns/foo", &["spec", "value"], "x").await;
+    put_bytes(suite.backend.as_ref(), "/elsewhere", Bytes::from_static(b"x")).await;
+    let now = suite.revision().await;
+    for version in [String::new(), made.revision.to_string(), last.revision.to_string(), now.to_string()] {
+        let found = suite.storage.get(KEY, &ResourceVersion(version.clone())).await.expect("a read");
+        let found = found.unwrap_or_else(|| panic!("there at {version:?}"));
+        if version != made.revision.to_string() {
+            // An older lower bound may be answered with any state since.
+            assert_eq!((found.revision, &found.data), (last.revision, &last.data), "{version:?}");
+        }
+    }
+    let newest = suite.get("/pods/test-ns/missing").await;
+    assert!(newest.is_none());
+    let future = ResourceVersion((now.0 + 1000).to_string());
+    for key in [KEY, "/pods/test-ns/missing"] {
+        let error = suite.storage.get(key, &future).await.unwrap_err();
+        let Error::Api(ApiError::TooLargeResourceVersion { requested, .. }) = error else {
+            panic!("{key}: {error}")
+        };
+        assert_eq!(requested, now.0 + 1000);
+    }
+    assert!(suite.storage.get(KEY, &ResourceVersion("abc".into())).await.is_err());
+}
+
+/// A-KEY-3, A-KEY-4: every verb refuses the same keys before it does anything.
+pub async fn key_schema(suite: &Suite) {
+    let before = suite.revision().await;
+    for key in [
+        "",
+        "/",
+        ".",
+        "..",
+        "/pods",
+        "/pods.apps",
+        "/pods.apps/a",
+        "/other/a",
+        "/pods/../a",
+        "/pods/./a",
+        "/pods/a/..",
+    ] {
+        let object = pod("", "a");
+        assert!(suite.storage.create(key, &object, 0).await.is_err(), "create {key:?}");
+        assert!(suite.storage.get(key, &ResourceVersion::default()).await.is_err(), "get {key:?}");
+        assert!(suite.delete(key).await.is_err(), "delete {key:?}");
+        assert!(suite.storage.list(key, ListRequest::default()).await.is_err(), "list {key:?}");
+        assert!(suite.storage.watch(key, ListRequest::default()).await.is_err(), "watch {key:?}");
+        let mut change = |tree: Value, _: Revision| Ok((tree, None));
+        let request = UpdateRequest {
+            ignore_not_found: true,
+            preconditions: Default::default(),
+            hint: None,
+            try_update: &mut change,
+        };
+        assert!(suite.storage.guaranteed_update(key, request).await.is_err(), "update {key:?}");
+    }
+    assert_eq!(suite.revision().await, before);
+    for key in ["", "/", "..", "/pods.apps", "/other/", "/pods/../"] {
+        assert!(suite.storage.list(key, recursive()).await.is_err(), "recursive list {key:?}");
+        assert!(suite.storage.watch(key, recursive()).await.is_err(), "recursive watch {key:?}");
+    }
+    for key in ["/pods", "/pods/", "/pods/x", "/pods/x/y"] {
+        assert!(suite.storage.list(key, recursive()).await.is_ok(), "recursive list {key:?}");
+        assert!(suite.storage.watch(key, recursive()).await.is_ok(), "recursive watch {key:?}");
+    }
+    suite.create(&pod("ns", "bar..baz")).await;
+    assert!(suite.get("/pods/ns/bar..baz").await.is_some());
+}
+
+/// A-GET-7, A-DEL-9, A-TRF-2, A-UPD-12: what cannot be read breaks every verb, and stays.
+pub async fn transformation_failure(suite: &Suite) {
+    suite.create_all(&["test-ns/good", "test-ns/foo"]).await;
+    suite.put_stored(KEY, Bytes::from_static(b"not ours")).await;
+    let unreadable = |error: &Error| {
+        matches!(error, Error::Internal(_) | Error::Corrupt { .. } | Error::Api(ApiError::StorageRead { .. }))
+    };
+    let error = suite.storage.get(KEY, &ResourceVersion::default()).await.unwrap_err();
+    assert!(unreadable(&error), "{error}");
+    let error = suite.list("/pods", recursive()).await.err().expect("one of them is unreadable");
+    assert!(unreadable(&error), "{error}");
+    let mut change = |tree: Value, _: Revision| Ok((tree, None));
+    let error = suite.update(KEY, None, &mut change).await.unwrap_err();
+    assert!(unreadable(&error), "{error}");
+    let error = suite.delete(KEY).await.unwrap_err();
+    assert!(unreadable(&error), "{error}");
+    assert_eq!(suite.stored(KEY).await, "not ours");
+    assert!(suite.get("/pods/test-ns/good").await.is_some());
+    // A value moved under another key is unreadable too (A-TRF-1).
+    let moved = suite.stored("/pods/test-ns/good").await;
+    suite.put_stored(KEY, moved).await;
+    assert!(suite.storage.get(KEY, &ResourceVersion::default()).await.is_err());
+    // A-DEL-10.
+    let accept = |_: &Value| Ok(());
+    let request = DeleteRequest {
+        preconditions: Default::default(),
+        validate: &accept,
+        hint: None,
+        ignore_read_error: true,
+    };
+    let gone = suite.storage.delete(KEY, request).await.expect("an unsafe delete");
+    assert_eq!(gone.revision, suite.revision().await);
+    assert!(suite.get(KEY).await.is_none());
+}
