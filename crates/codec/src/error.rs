@@ -49,6 +49,12 @@ pub enum DecodeError {
     Protobuf(String),
 }
 
+impl DecodeError {
+    pub(crate) fn mismatch(found: &str, place: String, expected: &str) -> DecodeError {
+        DecodeError::Mismatch { found: found.to_owned(), place, expected: expected.to_owned() }
+    }
+}
+
 /// A field that strict decoding refuses; its text is one entry of
 /// `strict decoding error: ...`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +68,17 @@ pub enum StrictError {
     /// A key that stands twice in a YAML mapping, in the words of the YAML parser.
     #[error("{0}")]
     Yaml(String),
+}
+
+impl StrictError {
+    /// The texts a client is warned with instead: of several YAML keys, each alone.
+    pub fn warnings(&self) -> Vec<String> {
+        let text = self.to_string();
+        match text.strip_prefix("yaml: unmarshal errors:\n  ") {
+            Some(lines) => lines.split("\n  ").map(str::to_owned).collect(),
+            None => vec![text],
+        }
+    }
 }
 
 /// More strict errors than this are not collected, as in the original.

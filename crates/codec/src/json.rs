@@ -38,6 +38,12 @@ pub fn decode_any_strict(bytes: &[u8], strict: &mut Vec<StrictError>) -> Result<
     Reader::new(bytes).document_any(Some(strict))
 }
 
+/// What an object says it is, without reading the rest: `apiVersion` and
+/// `kind`, empty where it does not say. The whole text must be JSON.
+pub fn type_meta(bytes: &[u8]) -> Result<(String, String), DecodeError> {
+    Reader::new(bytes).type_meta()
+}
+
 /// Brings a free-form tree, e.g. a patched object, into the form of a type:
 /// the same conversions, checks and strict errors as [`decode`].
 pub fn typed(

@@ -14,6 +14,7 @@ mod error;
 pub mod json;
 pub mod protobuf;
 mod scalar;
+pub mod yaml;
 
 pub use error::{DecodeError, FieldValidation, StrictError};
 

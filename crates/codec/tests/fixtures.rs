@@ -6,7 +6,9 @@
 //! `kubernetes-1.36/` in it); without it the tests are left out.
 
 use anyhow::{Context as _, Result, ensure};
-use codec::{json, protobuf};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use codec::{json, protobuf, yaml};
 use schema::{Schema, TypeId, Value};
 use std::path::{Path, PathBuf};
 
@@ -81,6 +83,12 @@ fn check_fixture(schema: &Schema, ty: TypeId, file: &Path) -> Result<()> {
     let (ours, theirs) = (format!("{read:?}"), format!("{value:?}"));
     ensure!(read == value, "protobuf to value\n{}", difference(ours.as_bytes(), theirs.as_bytes()));
     ensure!(enveloped == stored, "protobuf bytes\n{}", difference(&enveloped, &stored));
+
+    let text = std::fs::read_to_string(file.with_extension("yaml"))?;
+    let written = yaml::encode(schema, ty, &value)?;
+    ensure!(written == text, "YAML\n{}", difference(written.as_bytes(), text.as_bytes()));
+    ensure!(yaml::decode(schema, ty, text.as_bytes(), Some(&mut strict))? == value, "YAML to value");
+    ensure!(strict.is_empty(), "strict: {strict:?}");
     Ok(())
 }
 
@@ -93,4 +101,61 @@ fn difference(ours: &[u8], theirs: &[u8]) -> String {
 
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// One object as the original stored it.
+struct Stored {
+    key: String,
+    bytes: Vec<u8>,
+    object: Value,
+}
+
+fn stored(folder: &Path) -> Vec<Stored> {
+    let text = std::fs::read(folder.join("stored.json")).expect("stored.json");
+    let list = json::decode_any(&text).expect("JSON");
+    let entry = |entry: &Value| Stored {
+        key: entry.str_at(&["key"]).expect("a key").to_owned(),
+        bytes: STANDARD.decode(entry.str_at(&["value"]).expect("a value")).expect("base64"),
+        object: entry.get("object").expect("an object").clone(),
+    };
+    list.as_list().expect("a list").iter().map(entry).collect()
+}
+
+#[test]
+fn stored_objects_are_read_and_written_as_they_are() {
+    let Some(folder) = shared() else { return };
+    let schema = schema::builtin();
+    let (mut same, mut other_version) = (0, 0);
+    for Stored { key, bytes, object } in stored(&folder) {
+        let unknown = protobuf::envelope::unwrap(&bytes).expect(&key);
+        let (group, version) = unknown.api_version.split_once('/').unwrap_or(("", &unknown.api_version));
+        let Some(ty) = schema.kind(group, version, &unknown.kind) else {
+            other_version += 1;
+            continue;
+        };
+        let mut value = protobuf::decode(schema, ty, unknown.raw).expect(&key);
+        let mut raw = Vec::new();
+        protobuf::encode(schema, ty, &value, &mut raw);
+        assert_eq!(raw, unknown.raw, "{key}\n{}", difference(&raw, unknown.raw));
+        if object.str_at(&["apiVersion"]) == Some(&unknown.api_version) {
+            value.set(&["kind"], unknown.kind.as_str());
+            value.set(&["apiVersion"], unknown.api_version.as_str());
+            same += usize::from(as_returned(schema, ty, value, &object));
+        }
+    }
+    println!(
+        "{same} stored objects read as the API returned them, {other_version} of a version without table"
+    );
+    assert!(same >= 200, "only {same} stored objects read as the API returned them");
+}
+
+/// True if the value is what the API answered, which adds the resourceVersion
+/// and fills in some fields when it reads.
+fn as_returned(schema: &Schema, ty: TypeId, mut value: Value, object: &Value) -> bool {
+    if let Some(version) = object.str_at(&["metadata", "resourceVersion"]) {
+        value.set(&["metadata", "resourceVersion"], version);
+    }
+    let mut ours = Vec::new();
+    json::encode(schema, ty, &value, &mut ours);
+    json::decode_any(&ours).is_ok_and(|ours| ours == *object)
 }

@@ -35,6 +35,41 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// The members `apiVersion` and `kind` of a document, and nothing behind it.
+    pub fn type_meta(mut self) -> Result<(String, String), DecodeError> {
+        let (mut api_version, mut kind) = (String::new(), String::new());
+        let mut mismatch = None;
+        match self.peek()? {
+            b'{' => self.object(|reader, key| {
+                let slot = match key.as_ref() {
+                    "apiVersion" => &mut api_version,
+                    "kind" => &mut kind,
+                    _ => return reader.skip(),
+                };
+                match reader.peek()? {
+                    b'"' => *slot = reader.string()?.into_owned(),
+                    b'n' => reader.literal("null")?,
+                    first => {
+                        reader.skip()?;
+                        let place = format!("struct field .{key}");
+                        mismatch.get_or_insert(DecodeError::mismatch(shape(first), place, "string"));
+                    }
+                }
+                Ok(())
+            })?,
+            b'n' => self.literal("null")?,
+            first => {
+                self.skip()?;
+                mismatch = Some(DecodeError::mismatch(shape(first), "value".into(), TYPE_META));
+            }
+        }
+        self.end()?;
+        match mismatch {
+            Some(mismatch) => Err(mismatch),
+            None => Ok((api_version, kind)),
+        }
+    }
+
     /// Refuses anything but white space up to the end.
     pub fn end(&mut self) -> Result<(), DecodeError> {
         self.skip_space();
@@ -365,6 +400,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The Go type that `apiVersion` and `kind` are read into.
+const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// What the value that begins with a byte is called in error texts.
+pub fn shape(first: u8) -> &'static str {
+    match first {
+        b'{' => "object",
+        b'[' => "array",
+        b'"' => "string",
+        b't' | b'f' => "bool",
+        _ => "number",
+    }
+}
+
 /// A number without a type: an integer if it is written as one and fits.
 fn number_value(number: &Number<'_>) -> Result<Value, DecodeError> {
     if number.integer
@@ -372,11 +422,9 @@ fn number_value(number: &Number<'_>) -> Result<Value, DecodeError> {
     {
         return Ok(Value::Int(n));
     }
-    float(number).map(Value::Float).ok_or_else(|| DecodeError::Mismatch {
-        found: format!("number {}", number.text),
-        place: "value".into(),
-        expected: "float64".into(),
-    })
+    float(number)
+        .map(Value::Float)
+        .ok_or_else(|| DecodeError::mismatch(&format!("number {}", number.text), "value".into(), "float64"))
 }
 
 /// A number as a double, none if it is too large for one.

@@ -5,10 +5,10 @@
 //! not stop the reading: the first such error is told at the end, unless the
 //! text turns out not to be JSON at all.
 
-use super::reader::{Number, Reader, float};
+use super::reader::{Number, Reader, float, shape};
 use crate::error::push_strict;
 use crate::{DecodeError, StrictError, scalar};
-use schema::{Field, FieldFlags, Key, Kind, Map, Scalar, Schema, Type, TypeId, Value, quantity};
+use schema::{Field, FieldFlags, Key, Kind, Map, Scalar, Schema, TypeId, Value, quantity};
 use std::borrow::Cow;
 
 /// One typed reading.
@@ -150,7 +150,7 @@ impl<'a, 's> Decoder<'a, 's> {
         let mut seen = Seen::default();
         let mut written_twice = false;
         self.members(|decoder, key| {
-            let Some(index) = field_index(type_of, &key) else { return decoder.unknown(path, &key) };
+            let Some(index) = type_of.field_index(&key) else { return decoder.unknown(path, &key) };
             let field = &fields[index];
             let step = Step::Field(ty, &field.name);
             if seen.insert(index) {
@@ -229,8 +229,8 @@ impl<'a, 's> Decoder<'a, 's> {
         };
         Ok(value.unwrap_or_else(|| {
             let place = path.go_place(self.schema);
-            let expected = scalar::go_name(kind).to_owned();
-            self.failed(DecodeError::Mismatch { found: format!("number {}", number.text), place, expected })
+            let found = format!("number {}", number.text);
+            self.failed(DecodeError::mismatch(&found, place, scalar::go_name(kind)))
         }))
     }
 
@@ -264,15 +264,8 @@ impl<'a, 's> Decoder<'a, 's> {
 
     fn mismatched_as(&mut self, expected: &str, path: &Path<'_>, first: u8) -> Result<Value, DecodeError> {
         self.reader.skip()?;
-        let found = match first {
-            b'{' => "object",
-            b'[' => "array",
-            b'"' => "string",
-            b't' | b'f' => "bool",
-            _ => "number",
-        };
         let place = path.go_place(self.schema);
-        Ok(self.failed(DecodeError::Mismatch { found: found.into(), place, expected: expected.to_owned() }))
+        Ok(self.failed(DecodeError::mismatch(shape(first), place, expected)))
     }
 
     fn failed(&mut self, error: DecodeError) -> Value {
@@ -340,10 +333,6 @@ impl Seen {
         self.0 |= bit;
         before
     }
-}
-
-fn field_index(ty: &Type, key: &str) -> Option<usize> {
-    ty.field_index(key)
 }
 
 fn integer(number: &Number<'_>) -> Option<i64> {
