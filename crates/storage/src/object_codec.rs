@@ -29,7 +29,10 @@ impl ObjectCodec for JsonCodec {
     }
 
     fn decode(&self, data: &[u8]) -> Result<Value, Error> {
-        codec::json::decode_any(data).map_err(undecodable)
+        match codec::json::decode_any(data).map_err(undecodable)? {
+            object @ Value::Map(_) => Ok(object),
+            _ => Err(ApiError::Unknown("the stored value is no object".into()).into()),
+        }
     }
 }
 
