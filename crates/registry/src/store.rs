@@ -9,7 +9,7 @@ use meta::field::quoted;
 use meta::object::ObjectMeta;
 use meta::options::{GetOptions, ListOptions, Preconditions};
 use meta::validation::{is_dns1123_label, is_path_segment_name};
-use meta::{ApiError, FieldErrors, GroupKind, GroupResource, GroupVersionKind};
+use meta::{ApiError, FieldErrors, GroupKind, GroupResource, GroupVersionKind, ResourceVersion};
 use schema::{TypeId, Value};
 use storage::{Attributes, List, ListRequest, Object, Predicate, Storage, Watch};
 
@@ -146,6 +146,16 @@ impl Store {
             Ok(None) => Err(ApiError::not_found(&resource, name)),
             Err(error) => Err(interpret(error, Verb::Get, &resource, name)),
         }
+    }
+
+    /// The tree of an object as it stands now, without a request; none if
+    /// there is none. For plugins and authorizers that look something up.
+    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
+        let Ok(key) = self.key(namespace, name) else { return Ok(None) };
+        let found = self.storage().get(&key, &ResourceVersion::default()).await;
+        let found =
+            found.map_err(|error| interpret(error, Verb::Get, &self.definition().group_resource(), name))?;
+        found.map(|object| self.decode(&object)).transpose()
     }
 
     /// Lists the namespace of the request, or all if it has none.
