@@ -21,6 +21,7 @@
 mod backend;
 mod backend_watch;
 mod fixture;
+mod lists;
 mod reads;
 mod updates;
 mod writes;
@@ -28,6 +29,7 @@ mod writes;
 pub use backend::*;
 pub use backend_watch::*;
 pub use fixture::{BackendSuite, PATIENCE, Suite, TestTransformer, pod};
+pub use lists::*;
 pub use reads::*;
 pub use updates::*;
 pub use writes::*;
@@ -102,6 +104,20 @@ macro_rules! __storage_suite {
             validate_deletion_with_only_suggestion_valid
             preconditional_delete_with_suggestion
             preconditional_delete_with_only_suggestion_pass
+            list
+            list_resolves_resource_versions
+            list_refuses_bad_options
+            consistent_list
+            get_list_non_recursive
+            get_list_recursive_prefix
+            list_continuation
+            list_pagination_rare_object
+            list_continuation_with_filter
+            list_inconsistent_continuation
+            list_resource_version_match
+            list_paging
+            namespace_scoped_list
+            compact_revision
             key_schema
             guaranteed_update
             guaranteed_update_with_ttl
