@@ -27,4 +27,4 @@ pub use definition::{
 pub use metadata::keep_metadata_for_status;
 pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
-pub use strategy::{PrintContext, Strategy, VirtualResource};
+pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};

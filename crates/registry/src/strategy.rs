@@ -37,7 +37,8 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
-    /// Before update: status has been kept from `old` if it has a subresource; generation is counted afterwards.
+    /// Before update: status has been kept from `old` if it has a subresource. Generation
+    /// is that of `old` and counted afterwards, unless it is changed here (deployments count annotations).
     fn prepare_for_update(&self, context: &RequestContext, object: &mut Value, old: &Value) {
         let _ = (context, object, old);
     }
@@ -102,6 +103,10 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Changes the object as its deletion begins (namespaces turn Terminating).
+    /// A strategy that changes anything here has its objects deleted in two
+    /// steps: the first delete sets deletionTimestamp and calls this; later
+    /// ones remove the object once it [may be](Strategy::may_be_removed).
+    /// Runs on a copy first to find out, so it must not depend on more than the object.
     fn begin_deletion(&self, object: &mut Value) {
         let _ = object;
     }

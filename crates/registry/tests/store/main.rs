@@ -1,0 +1,8 @@
+//! The generic Store over an object store in memory: what each verb does, and
+//! what it answers when it refuses.
+
+mod create;
+mod delete;
+mod harness;
+mod read;
+mod update;
