@@ -26,12 +26,15 @@ fn main() {
     std::fs::write(Path::new(&out).join("builtin.rs"), emit::emit(types)).expect("OUT_DIR is writable");
 }
 
-/// The facts files in order of name, so that the output does not depend on the file system.
+/// The facts files, generated and hand-written, in order of name, so that the
+/// output does not depend on the file system.
 fn facts_files() -> Vec<PathBuf> {
-    let folder = std::fs::read_dir("facts").expect("the facts folder is part of the crate");
+    let folders = ["facts", "facts/extra"]
+        .map(|folder| std::fs::read_dir(folder).expect("the facts are part of the crate"));
+    let entries =
+        folders.into_iter().flatten().map(|entry| entry.expect("the facts folder is readable").path());
     let mut files: Vec<PathBuf> =
-        folder.map(|entry| entry.expect("the facts folder is readable").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "facts"));
+        entries.filter(|file| file.extension().is_some_and(|extension| extension == "facts")).collect();
     files.sort();
     files
 }

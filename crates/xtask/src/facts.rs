@@ -59,6 +59,10 @@ impl<'a> Source<'a> {
         if let Some(message) = ty["message"].as_str() {
             writeln!(out, "message {message}")?;
         }
+        // Options and events belong to every group; two names for them suffice.
+        if ty["gvk"] == "many" {
+            writeln!(out, "gvk - v1 {short}\ngvk meta.k8s.io v1 {short}")?;
+        }
         for gvk in ty["gvk"].as_array().into_iter().flatten() {
             let part = |i: usize| gvk[i].as_str().context("gvk");
             let group = if part(0)?.is_empty() { "-" } else { part(0)? };
