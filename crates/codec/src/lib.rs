@@ -11,6 +11,7 @@
 //! what the Go declaration writes even when zero.
 
 mod error;
+mod go_names;
 pub mod json;
 pub mod protobuf;
 mod scalar;

@@ -7,7 +7,7 @@
 
 use super::reader::{Number, Reader, float, shape};
 use crate::error::push_strict;
-use crate::{DecodeError, StrictError, scalar};
+use crate::{DecodeError, StrictError, go_names, scalar};
 use schema::{Field, FieldFlags, Key, Kind, Map, Scalar, Schema, TypeId, Value, quantity};
 use std::borrow::Cow;
 
@@ -65,6 +65,19 @@ impl<'p> Path<'p> {
         match self.parent.as_ref()? {
             (_, Step::Field(ty, _)) => Some(*ty),
             (parent, _) => parent.owner(),
+        }
+    }
+
+    /// The Go type at this place, where the schema does not know its name: of
+    /// a field, or of an item of a field that is a list.
+    fn go_type(&self, schema: &Schema) -> Option<String> {
+        let name = |ty: TypeId, field: &str| go_names::field_type(schema.ty(ty).short_name(), field);
+        match self.parent.as_ref()? {
+            (_, Step::Field(ty, field)) => name(*ty, field).map(str::to_owned),
+            (Path { parent: Some((_, Step::Field(ty, field))) }, Step::Index(_)) => {
+                name(*ty, field)?.strip_prefix("[]").map(str::to_owned)
+            }
+            _ => None,
         }
     }
 
@@ -146,32 +159,25 @@ impl<'a, 's> Decoder<'a, 's> {
     fn structure(&mut self, ty: TypeId, fields: &'a [Field], path: &Path<'_>) -> Result<Value, DecodeError> {
         let schema = self.schema;
         let type_of = schema.ty(ty);
-        let mut entries: Vec<(Key, Value)> = Vec::new();
+        // Kept by index: names and order are looked up once, at the end.
+        let mut entries: Vec<(u16, Value)> = Vec::with_capacity(fields.len().min(8));
         let mut seen = Seen::default();
-        let mut written_twice = false;
         self.members(|decoder, key| {
             let Some(index) = type_of.field_index(&key) else { return decoder.unknown(path, &key) };
             let field = &fields[index];
             let step = Step::Field(ty, &field.name);
-            if seen.insert(index) {
-                written_twice = true;
+            let before = seen.insert(index);
+            if before {
                 decoder.duplicate(path, step);
             }
             let value = decoder.value(field.ty, &Path::below(path, step))?;
-            if !value.is_null() {
-                entries.push((Key::from(field.name.clone()), value));
+            if before {
+                entries.retain(|(other, _)| usize::from(*other) != index || value.is_null());
             }
+            entries.push((index as u16, value));
             Ok(())
         })?;
-        let mut map = Map::from_unsorted(entries, |_| {});
-        // The zero value is dropped only now: of two values the last one counts.
-        if !written_twice || !map.is_empty() {
-            map.retain(|name, value| {
-                let field = type_of.field(name).expect("entries are fields of the type");
-                !is_absent(schema, field, value)
-            });
-        }
-        Ok(Value::Map(map))
+        Ok(normal(schema, fields, entries))
     }
 
     fn scalar(&mut self, kind: Scalar, ty: TypeId, path: &Path<'_>, first: u8) -> Result<Value, DecodeError> {
@@ -244,7 +250,7 @@ impl<'a, 's> Decoder<'a, 's> {
         let value = match first {
             b'{' => self.value(props, path),
             b'[' if or.ends_with("OrArray") => self.list(props, path),
-            b'[' if or.ends_with("OrStringArray") => self.reader.any(path, &mut None),
+            b'[' if or.ends_with("OrStringArray") => self.strings(),
             b't' | b'f' if or.ends_with("OrBool") => self.reader.any(path, &mut None),
             _ if or.ends_with("OrBool") => {
                 self.reader.skip()?;
@@ -256,9 +262,17 @@ impl<'a, 's> Decoder<'a, 's> {
         value
     }
 
+    fn strings(&mut self) -> Result<Value, DecodeError> {
+        let list = self.reader.any(&Path::ROOT, &mut None)?;
+        if list.as_list().unwrap_or_default().iter().all(|item| item.as_str().is_some()) {
+            return Ok(list);
+        }
+        Ok(self.failed(DecodeError::mismatch("value", "value".into(), "[]string")))
+    }
+
     /// Passes over a value of the wrong shape.
     fn mismatched(&mut self, ty: TypeId, path: &Path<'_>, first: u8) -> Result<Value, DecodeError> {
-        let expected = go_type_name(self.schema, ty);
+        let expected = path.go_type(self.schema).unwrap_or_else(|| go_type_name(self.schema, ty));
         self.mismatched_as(&expected, path, first)
     }
 
@@ -339,8 +353,18 @@ fn integer(number: &Number<'_>) -> Option<i64> {
     if number.integer { number.text.parse().ok() } else { None }
 }
 
+/// A struct from its fields, each by its index: nulls and zero values left out.
+pub fn normal(schema: &Schema, fields: &[Field], entries: Vec<(u16, Value)>) -> Value {
+    let named = |(index, value): (u16, Value)| {
+        let field = &fields[usize::from(index)];
+        let keep = !value.is_null() && !is_absent(schema, field, &value);
+        keep.then(|| (Key::from(field.name.clone()), value))
+    };
+    Value::Map(Map::from_unsorted(entries.into_iter().filter_map(named).collect(), |_| {}))
+}
+
 /// True if Go could not tell this value of a field from none.
-pub fn is_absent(schema: &Schema, field: &Field, value: &Value) -> bool {
+fn is_absent(schema: &Schema, field: &Field, value: &Value) -> bool {
     if let Value::String(text) = value
         && text.is_empty()
         && matches!(schema.ty(field.ty).kind, Kind::Scalar(Scalar::Time | Scalar::MicroTime))

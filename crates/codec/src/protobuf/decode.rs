@@ -4,9 +4,9 @@
 //! fields are skipped; whatever is not protobuf is an error, whatever its bytes.
 
 use super::{BYTES, FIXED32, FIXED64, GROUP_END, GROUP_START, VARINT, json_schema_or_numbers};
-use crate::json::{is_absent, zero};
+use crate::json::{normal, zero};
 use crate::{DEPTH_MAX, DecodeError, scalar};
-use schema::{Field, Key, Kind, Map, Scalar, Schema, Type, TypeId, Value, WireNode, quantity};
+use schema::{Field, Kind, Scalar, Schema, Type, TypeId, Value, WireNode, quantity};
 
 /// Reads the message of an object of type `ty`.
 pub fn decode(schema: &Schema, ty: TypeId, bytes: &[u8]) -> Result<Value, DecodeError> {
@@ -38,7 +38,7 @@ impl<'s> Decoder<'s> {
                 let mut entries = Entries::new();
                 self.structure(fields, nodes, wire, &mut entries)?;
                 self.props = outer;
-                self.normal(fields, entries)
+                normal(schema, fields, entries)
             }
             Kind::List(item) => self.wrapped_list(*item, wire)?,
             Kind::Map(_) => Value::map(),
@@ -69,14 +69,6 @@ impl<'s> Decoder<'s> {
             }
         }
         Ok(())
-    }
-
-    fn normal(&self, fields: &[Field], entries: Entries) -> Value {
-        let entries = entries.into_iter().map(|(index, value)| (&fields[usize::from(index)], value));
-        let entries =
-            entries.filter(|(field, value)| !value.is_null() && !is_absent(self.schema, field, value));
-        let entries = entries.map(|(field, value)| (Key::from(field.name.clone()), value)).collect();
-        Value::Map(Map::from_unsorted(entries, |_| {}))
     }
 
     /// Reads one occurrence of a field into its slot.
