@@ -64,7 +64,7 @@ impl Store {
         self.validate_admission(context, Operation::Create, Some(&object), None, options.dry_run).await?;
         let name = ObjectMeta::of(&object).name().to_owned();
         let key = self.key(&context.namespace, &name)?;
-        let error = match self.write_new(&key, object.clone(), options).await {
+        let error = match self.write_new(&key, &mut object, options).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => self.creation_error(context, error, &object),
         };
@@ -119,20 +119,21 @@ impl Store {
     async fn write_new(
         &self,
         key: &str,
-        mut object: Value,
+        object: &mut Value,
         options: &WriteOptions,
     ) -> Result<Outcome, Error> {
-        drop_meaningless_resource_version(&mut object);
+        drop_meaningless_resource_version(object);
         if !options.dry_run {
             let ttl = self.definition().ttl_seconds;
-            return Ok(Outcome::Stored(self.storage().create(key, &object, ttl).await?));
+            return Ok(Outcome::Stored(self.storage().create(key, object, ttl).await?));
         }
         if let Some(existing) = self.storage().get(key, &ResourceVersion::default()).await? {
             let key = String::from_utf8_lossy(&existing.key).into_owned();
             return Err(Error::KeyExists { key, revision: Revision(0) });
         }
-        ObjectMetaMut::of(&mut object).set_resource_version(Revision(0));
-        Ok(Outcome::Tree(object))
+        let mut shown = object.clone();
+        ObjectMetaMut::of(&mut shown).set_resource_version(Revision(0));
+        Ok(Outcome::Tree(shown))
     }
 
     /// What a failed creation of `object` is reported as (D-CRE-3).

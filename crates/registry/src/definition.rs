@@ -94,6 +94,7 @@ pub trait Conversion: Send + Sync {
     /// From the served version.
     fn to_stored(&self, object: Value) -> Result<Value, ApiError>;
     /// To the served version.
+    #[expect(clippy::wrong_self_convention, reason = "the pair to_stored, from_stored says it best")]
     fn from_stored(&self, object: Value) -> Result<Value, ApiError>;
 }
 

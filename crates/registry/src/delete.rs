@@ -373,7 +373,7 @@ impl TryUpdate for Marking<'_> {
     async fn try_update(&mut self, mut object: Value, _: Revision) -> Result<(Value, Option<i64>), Error> {
         let (store, context) = (self.store, self.context);
         self.result = Step::RemoveNow;
-        store.default(&mut object);
+        store.fill_defaults(&mut object);
         store
             .validate_admission(context, Operation::Delete, None, Some(&object), self.options.dry_run)
             .await?;
@@ -412,7 +412,7 @@ struct Begin<'a> {
 impl TryUpdate for Begin<'_> {
     async fn try_update(&mut self, mut object: Value, _: Revision) -> Result<(Value, Option<i64>), Error> {
         let (store, context) = (self.store, self.context);
-        store.default(&mut object);
+        store.fill_defaults(&mut object);
         store
             .validate_admission(context, Operation::Delete, None, Some(&object), self.options.dry_run)
             .await?;

@@ -143,11 +143,11 @@ pub fn keep_metadata_for_status(object: &mut Value, old: &Value) {
 
 /// True if anything but metadata and status differs: what `generation` counts.
 pub(crate) fn desired_state_differs(new: &Value, old: &Value) -> bool {
-    let fields = |value: &Value| -> Vec<(String, Value)> {
-        let map = value.as_map().into_iter().flat_map(|map| map.iter());
-        map.filter(|(key, _)| !is_common(key)).map(|(key, value)| (key.to_owned(), value.clone())).collect()
-    };
+    let fields =
+        |value: &'_ Value| value.as_map().map(|map| map.iter().filter(|(key, _)| !is_common(key)).count());
+    let same = |key: &str, value: &Value| is_common(key) || old.get(key) == Some(value);
     fields(new) != fields(old)
+        || new.as_map().is_some_and(|map| !map.iter().all(|(key, value)| same(key, value)))
 }
 
 fn is_common(key: &str) -> bool {
@@ -169,4 +169,38 @@ pub(crate) fn add_seconds(time: Timestamp, seconds: i64) -> Timestamp {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let moved = if seconds < 0 { time.saturating_sub(distance) } else { time.saturating_add(distance) };
     moved.unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_desired_state_is_everything_but_metadata_and_status() {
+        let object = |path: &[&'static str], value: i64| {
+            let mut object = Value::map();
+            object.set(&["spec", "replicas"], 1);
+            object.set(path, value);
+            object
+        };
+        let old = object(&["status", "replicas"], 1);
+        for (new, differs) in [
+            (object(&["status", "replicas"], 2), false),
+            (object(&["metadata", "generation"], 9), false),
+            (object(&["spec", "replicas"], 2), true),
+            (object(&["data"], 1), true),
+            (Value::map(), true),
+        ] {
+            assert_eq!(desired_state_differs(&new, &old), differs, "{new:?}");
+        }
+    }
+
+    #[test]
+    fn a_generated_base_is_cut_between_characters() {
+        let environment = environment::real::environment();
+        let name = generate_name(&*environment.random, &"ä".repeat(40));
+        assert_eq!(name.len(), 58 + SUFFIX_LENGTH);
+        let odd = generate_name(&*environment.random, &format!("a{}", "ä".repeat(40)));
+        assert_eq!(odd.len(), 57 + SUFFIX_LENGTH);
+    }
 }

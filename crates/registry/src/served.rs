@@ -153,3 +153,42 @@ impl Served {
 fn key(group: &str, version: &str, resource: &str) -> String {
     format!("{group}/{version}/{resource}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::Plain;
+    use schema::builtin;
+
+    fn served(group: &'static str, version: &'static str, resource: &'static str) -> Arc<ServedResource> {
+        let definition = Arc::new(ResourceDef::stored(group, version, resource, "Kind", Plain));
+        let schema = SchemaRef::from(builtin());
+        Arc::new(ServedResource { definition, store: None, schema, ty: TypeId(0), stored_ty: TypeId(0) })
+    }
+
+    #[test]
+    fn groups_and_versions_keep_their_order_and_resources_are_sorted() {
+        let names = [("", "v1", "pods"), ("apps", "v1", "b"), ("", "v1", "events"), ("apps", "v1beta1", "a")];
+        let table = Served::new(names.map(|(group, version, resource)| served(group, version, resource)));
+        let listed: Vec<(&str, &str, &str)> = table
+            .resources()
+            .map(|resource| &resource.definition)
+            .map(|def| (def.group.as_ref(), def.version.as_ref(), def.resource.as_ref()))
+            .collect();
+        assert_eq!(
+            listed,
+            [("", "v1", "events"), ("", "v1", "pods"), ("apps", "v1", "b"), ("apps", "v1beta1", "a")]
+        );
+        assert!(table.lookup("apps", "v1beta1", "a").is_some());
+        assert!(table.lookup("apps", "v1", "a").is_none());
+        assert!(table.group("batch").is_none());
+    }
+
+    #[test]
+    fn a_resource_served_again_takes_the_place_of_the_first() {
+        let second = served("", "v1", "pods");
+        let table = Served::new([served("", "v1", "pods"), second.clone()]);
+        assert_eq!(table.resources().count(), 1);
+        assert!(Arc::ptr_eq(&table.lookup("", "v1", "pods").expect("served"), &second));
+    }
+}

@@ -122,12 +122,12 @@ impl Store {
             storage::Error::Api(error) => error,
             other => ApiError::Internal(other.to_string()),
         })?;
-        self.default(&mut tree);
+        self.fill_defaults(&mut tree);
         Ok(tree)
     }
 
     /// Fills in the defaults of the schema and of the strategy. Idempotent.
-    pub fn default(&self, object: &mut Value) {
+    pub fn fill_defaults(&self, object: &mut Value) {
         schema::defaults::apply(&self.config.schema, self.config.stored_ty, object);
         self.definition().strategy.default(object);
     }
@@ -188,7 +188,7 @@ impl Store {
         let single = single.and_then(|name| self.key(namespace, name).ok());
         let request = ListRequest {
             resource_version: options.resource_version.clone(),
-            resource_version_match: options.resource_version_match.clone(),
+            resource_version_match: options.resource_version_match,
             predicate: Predicate {
                 labels: options.label_selector.clone(),
                 fields: options.field_selector.clone(),

@@ -184,7 +184,7 @@ fn human_duration(seconds: i64) -> String {
     };
     match seconds {
         ..-1 => "<invalid>".to_owned(),
-        ..0 => "0s".to_owned(),
+        -1 => "0s".to_owned(),
         0..120 => format!("{seconds}s"),
         120..600 => two(MINUTE, "m", 1, "s"),
         600..10_800 => format!("{}m", seconds / MINUTE),

@@ -246,7 +246,7 @@ impl TryUpdate for Attempt<'_> {
         self.created = None;
         self.emptied = None;
         if revision != Revision(0) {
-            self.store.default(&mut current);
+            self.store.fill_defaults(&mut current);
             return self.change(current, revision).await;
         }
         if !self.may_create {
@@ -277,7 +277,8 @@ impl Attempt<'_> {
         let (store, context) = (self.store, self.context);
         let mut object = self.updated.updated(context, &Value::Map(Map::new())).await?;
         store.admit(context, Operation::Create, &mut object, None, self.options).await?;
-        // The revision to match is that of nothing; storage refuses to create with another.
+        // There is nothing to match, but the text must be a number nevertheless.
+        submitted_revision(&object)?;
         ObjectMetaMut::of(&mut object).set_resource_version(Revision(0));
         store.before_create(context, &mut object)?;
         store
@@ -289,8 +290,7 @@ impl Attempt<'_> {
 
     /// D-UPD-3: adopts, demands or compares the resourceVersion.
     fn match_resource_version(&self, object: &mut Value, current: Revision) -> Result<(), ApiError> {
-        let submitted = ObjectMeta::of(object).resource_version();
-        let submitted = submitted.parse().map_err(|error| ApiError::Unknown(error.to_string()))?;
+        let submitted = submitted_revision(object)?;
         let resource = self.store.resource(self.context);
         if submitted == current {
             return Ok(());
@@ -312,6 +312,11 @@ impl Attempt<'_> {
         let ttl = self.store.definition().ttl_seconds;
         (ttl != 0).then_some(ttl)
     }
+}
+
+fn submitted_revision(object: &Value) -> Result<Revision, ApiError> {
+    let version = ObjectMeta::of(object).resource_version();
+    version.parse().map_err(|error| ApiError::Unknown(error.to_string()))
 }
 
 /// What no update may change is taken from the old object without a word; what

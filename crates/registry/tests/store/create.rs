@@ -1,6 +1,7 @@
 //! Creating objects.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use meta::options::WriteOptions;
 use meta::{ApiError, ObjectMeta};
@@ -8,7 +9,7 @@ use registry::{Operation, ResourceDef, Subresource};
 use schema::Value;
 
 use crate::harness::{
-    Harness, Refuses, config_map, config_maps, deployment, deployments, with_data, with_finalizers,
+    Counting, Harness, Refuses, config_map, config_maps, deployment, deployments, with_data, with_finalizers,
 };
 
 const DRY_RUN: WriteOptions = WriteOptions { dry_run: true, field_manager: String::new(), force: false };
@@ -17,7 +18,8 @@ const DRY_RUN: WriteOptions = WriteOptions { dry_run: true, field_manager: Strin
 async fn a_new_object_gets_its_identity_from_the_server_alone() {
     let harness = Harness::new(config_maps());
     let mut object = with_data(config_map("a"), "k", "v");
-    for (field, value) in [("uid", "mine"), ("creationTimestamp", "1999-01-01T00:00:00Z"), ("selfLink", "/x")] {
+    for (field, value) in [("uid", "mine"), ("creationTimestamp", "1999-01-01T00:00:00Z"), ("selfLink", "/x")]
+    {
         object.set(&["metadata", field], value);
     }
     let created = harness.create(object).await.expect("created");
@@ -57,14 +59,43 @@ async fn a_generated_name_is_its_prefix_and_five_letters() {
 }
 
 #[tokio::test]
+async fn a_taken_generated_name_is_drawn_anew_eight_times_in_all() {
+    for (taken, lucky) in [(7, true), (8, false)] {
+        let harness = Harness::with_random(config_maps(), Arc::new(Counting(AtomicI64::new(0))));
+        for letter in b"bcdfghjklm".iter().take(taken) {
+            let name = format!("g-{}", String::from(*letter as char).repeat(5));
+            harness.create(config_map(&name)).await.expect("created");
+        }
+        let mut object = config_map("");
+        object.set(&["metadata", "generateName"], "g-");
+        match harness.create(object).await {
+            Ok(created) => {
+                assert!(lucky);
+                assert_eq!(ObjectMeta::of(&created).name(), "g-kkkkk");
+            }
+            Err(error) => {
+                assert!(!lucky);
+                let (resource, name) = (harness.context.resource.clone(), "g-kkkkk".to_owned());
+                assert_eq!(error, ApiError::GenerateNameConflict { resource, name });
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_name_is_required_and_must_be_well_formed() {
     let harness = Harness::new(config_maps());
     let cases = [
         (config_map(""), "metadata.name: Required value: name or generateName is required"),
-        (config_map("Not_Valid"), "metadata.name: Invalid value: \"Not_Valid\": a lowercase RFC 1123 subdomain"),
+        (
+            config_map("Not_Valid"),
+            "metadata.name: Invalid value: \"Not_Valid\": a lowercase RFC 1123 subdomain",
+        ),
     ];
     for (object, text) in cases {
-        let Err(ApiError::Invalid { kind, errors, .. }) = harness.create(object).await else { panic!("{text}") };
+        let Err(ApiError::Invalid { kind, errors, .. }) = harness.create(object).await else {
+            panic!("{text}")
+        };
         assert_eq!(kind.to_string(), "ConfigMap");
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].to_string().starts_with(text), "{}", errors[0]);
@@ -79,7 +110,8 @@ async fn the_namespace_of_the_object_is_that_of_the_request() {
     let text = "the namespace of the provided object does not match the namespace sent on the request";
     assert_eq!(harness.create(object).await, Err(ApiError::BadRequest(text.into())));
 
-    let nodes = ResourceDef { namespaced: false, ..ResourceDef::stored("", "v1", "nodes", "Node", registry::Plain) };
+    let nodes =
+        ResourceDef { namespaced: false, ..ResourceDef::stored("", "v1", "nodes", "Node", registry::Plain) };
     let harness = Harness::new(nodes);
     let mut object = config_map("a");
     object.set(&["metadata", "namespace"], "other");
@@ -167,6 +199,8 @@ async fn repeated_owner_references_are_dropped_with_a_warning() {
     assert_eq!(ObjectMeta::of(&created).owner_references().len(), 2);
     let warnings = harness.context.take_warnings();
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with(".metadata.ownerReferences contains duplicate entries; API server dedups"));
+    assert!(
+        warnings[0].starts_with(".metadata.ownerReferences contains duplicate entries; API server dedups")
+    );
     assert!(warnings[0].ends_with("duplicate UID(s) observed: u1"), "{}", warnings[0]);
 }

@@ -8,7 +8,8 @@ use registry::{DefaultGarbageCollection, Deleted, Operation, ResourceDef, Strate
 use schema::Value;
 
 use crate::harness::{
-    Harness, Refuses, config_map, config_maps, config_maps_with, deployment, deployments, finalizers, with_finalizers,
+    Harness, Refuses, config_map, config_maps, config_maps_with, deployment, deployments, finalizers,
+    with_finalizers,
 };
 
 fn state(harness: &Harness, deleted: Deleted) -> (Value, bool) {
@@ -49,10 +50,14 @@ async fn finalizers_hold_an_object_that_is_marked_once() {
     }
 }
 
+/// Finalizers before, options, default of the resource, finalizers after; none if the object goes.
+type Propagation =
+    (&'static [&'static str], DeleteOptions, DefaultGarbageCollection, Option<&'static [&'static str]>);
+
 #[tokio::test]
 async fn propagation_sets_the_finalizers_of_the_garbage_collector() {
     use PropagationPolicy::{Background, Foreground, Orphan};
-    let cases: [(&[&str], DeleteOptions, DefaultGarbageCollection, Option<&[&str]>); 9] = [
+    let cases: [Propagation; 9] = [
         (&[], propagate(Orphan), DefaultGarbageCollection::Background, Some(&["orphan"])),
         (&[], propagate(Foreground), DefaultGarbageCollection::Background, Some(&["foregroundDeletion"])),
         (&[], propagate(Background), DefaultGarbageCollection::OrphanDependents, None),
@@ -201,7 +206,8 @@ async fn what_goes_in_steps_is_marked_first_and_stays_while_it_is_held() {
     object.set(&["data", "holds"], "yes");
     harness.create(object.clone()).await.expect("created");
     for _ in 0..2 {
-        let (object, removed) = state(&harness, harness.delete("a", DeleteOptions::default()).await.expect("kept"));
+        let (object, removed) =
+            state(&harness, harness.delete("a", DeleteOptions::default()).await.expect("kept"));
         assert!(!removed);
         assert_eq!(object.str_at(&["data", "phase"]), Some("Terminating"));
         let meta = ObjectMeta::of(&object);

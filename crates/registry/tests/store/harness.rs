@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use environment::{Clock, Environment};
+use environment::{Clock, Environment, Random};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use meta::options::{DeleteOptions, GetOptions, Preconditions, WriteOptions};
 use meta::{ApiError, ObjectMeta};
 use registry::{
-    Admission, AdmissionAttributes, AuthorizationAttributes, Authorizer, Decision, Deleted, NoAdmission, Operation,
-    Outcome, RequestContext, ResourceDef, Store, StoreConfig, Strategy, Subresource, UpdateKind, UpdatedObject,
-    UserInfo,
+    Admission, AdmissionAttributes, AuthorizationAttributes, Authorizer, Decision, Deleted, NoAdmission,
+    Operation, Outcome, RequestContext, ResourceDef, Store, StoreConfig, Strategy, Subresource, UpdateKind,
+    UpdatedObject, UserInfo,
 };
 use schema::{Map, Value, builtin};
 use storage::{Identity, JsonCodec, LeaseOptions, Model, ObjectStore, ObjectStoreConfig};
@@ -40,6 +40,19 @@ impl Clock for TestClock {
 
     fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
         Box::pin(futures::future::pending())
+    }
+}
+
+/// Draws names in a row: five times the first letter, five times the second, and so on.
+pub struct Counting(pub AtomicI64);
+
+impl Random for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0);
+        // Only numbers are drawn for names, eight bytes each, five to a name.
+        if out.len() == 8 {
+            out[0] = (self.0.fetch_add(1, Ordering::SeqCst) / 5) as u8;
+        }
     }
 }
 
@@ -81,8 +94,12 @@ impl Admission for Refuses {
 
 impl Harness {
     pub fn new(def: ResourceDef) -> Harness {
+        Harness::with_random(def, environment::real::environment().random)
+    }
+
+    pub fn with_random(def: ResourceDef, random: Arc<dyn Random>) -> Harness {
         let clock = Arc::new(TestClock(AtomicI64::new(START_SECONDS)));
-        let environment = Environment { clock: clock.clone(), ..environment::real::environment() };
+        let environment = Environment { clock: clock.clone(), random, ..environment::real::environment() };
         let stored = def.storage().expect("a stored resource").clone();
         let config = ObjectStoreConfig {
             backend: Arc::new(Model::new(&environment)),
@@ -97,12 +114,8 @@ impl Harness {
             allow_unsafe_deletion: false,
         };
         let ty = builtin().kind(&stored.kind.group, &stored.kind.version, &stored.kind.kind);
-        let mut context = RequestContext::new(
-            UserInfo::default(),
-            Arc::new(NoAdmission),
-            Arc::new(AllowAll),
-            environment,
-        );
+        let mut context =
+            RequestContext::new(UserInfo::default(), Arc::new(NoAdmission), Arc::new(AllowAll), environment);
         context.resource = def.group_resource();
         if def.namespaced {
             context.namespace = "ns".into();

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use meta::options::WriteOptions;
 use meta::{ApiError, ObjectMeta};
-use registry::{Operation, RequestContext, ResourceDef, Strategy, Subresource, UpdateKind, keep_metadata_for_status};
+use registry::{
+    Operation, RequestContext, ResourceDef, Strategy, Subresource, UpdateKind, keep_metadata_for_status,
+};
 use schema::Value;
 
 use crate::harness::{
-    Harness, Refuses, config_map, config_maps, deployment, deployments, finalizers, with_data, with_finalizers,
+    Harness, Refuses, config_map, config_maps, deployment, deployments, finalizers, with_data,
+    with_finalizers,
 };
 
 #[tokio::test]
@@ -25,7 +28,9 @@ async fn an_update_without_a_resource_version_wins_where_that_is_allowed() {
     let demanding = ResourceDef { unconditional_update: false, ..config_maps() };
     let harness = Harness::new(demanding);
     harness.create(config_map("a")).await.expect("created");
-    let Err(ApiError::Invalid { kind, errors, .. }) = harness.put(config_map("a")).await else { panic!("invalid") };
+    let Err(ApiError::Invalid { kind, errors, .. }) = harness.put(config_map("a")).await else {
+        panic!("invalid")
+    };
     assert_eq!(kind.kind, "configmaps", "the resource stands where the kind should");
     assert_eq!(
         errors[0].to_string(),
@@ -92,7 +97,9 @@ async fn generation_counts_the_desired_state_and_nothing_else() {
     labelled.set(&["metadata", "generation"], 99);
     let mut with_status = deployment("a", 2);
     with_status.set(&["status", "replicas"], 5);
-    for (object, generation) in [(labelled, 1), (deployment("a", 2), 2), (with_status, 2), (deployment("a", 3), 3)] {
+    for (object, generation) in
+        [(labelled, 1), (deployment("a", 2), 2), (with_status, 2), (deployment("a", 3), 3)]
+    {
         let (updated, _) = harness.put(object).await.expect("updated");
         assert_eq!(ObjectMeta::of(&updated).generation(), generation);
         assert_eq!(updated.int_at(&["status", "replicas"]), None, "status is kept from the old object");
