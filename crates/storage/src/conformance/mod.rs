@@ -24,6 +24,7 @@ mod fixture;
 mod lists;
 mod reads;
 mod updates;
+mod watches;
 mod writes;
 
 pub use backend::*;
@@ -32,6 +33,7 @@ pub use fixture::{BackendSuite, PATIENCE, Suite, TestTransformer, pod};
 pub use lists::*;
 pub use reads::*;
 pub use updates::*;
+pub use watches::*;
 pub use writes::*;
 
 /// Makes a test of each function named. For the two macros below.
@@ -128,6 +130,25 @@ macro_rules! __storage_suite {
             transformation_failure
             stats
             reads_do_not_move_the_revision
+            watch
+            watch_from_zero
+            delete_trigger_watch
+            watch_from_non_zero
+            delayed_watch_delivery
+            watch_error
+            watch_with_unsafe_delete
+            watcher_timeout
+            watch_delete_event_object_have_latest_rv
+            cluster_scoped_watch
+            namespace_scoped_watch
+            send_initial_events_backward_compatibility
+            watch_semantics
+            watch_semantic_initial_events_extended
+            watch_list_match_single
+            watch_list_from_the_future
+            watch_error_is_blocking_further_events
+            watch_refuses_bad_resource_versions
+            live_events_follow_initial_events_without_gap
         }
     };
 }
