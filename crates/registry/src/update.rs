@@ -11,7 +11,7 @@ use meta::validation::{
     validate_object_meta_update,
 };
 use meta::{ApiError, FieldError, FieldErrors, FieldPath, GroupKind, ResourceVersion, Revision};
-use schema::{Map, Value};
+use schema::Value;
 use storage::{DeleteRequest, Error, Object, TryUpdate, UpdateRequest};
 
 use crate::admission::Operation;
@@ -259,7 +259,7 @@ impl TryUpdate for Attempt<'_> {
 impl Attempt<'_> {
     async fn change(&mut self, old: Value, revision: Revision) -> Result<(Value, Option<i64>), Error> {
         let (store, context) = (self.store, self.context);
-        let mut object = self.updated.updated(context, &old).await?;
+        let mut object = self.updated(&old).await?;
         store.admit(context, Operation::Update, &mut object, Some(&old), self.options).await?;
         self.match_resource_version(&mut object, revision)?;
         store.before_update(context, &self.kind, &mut object, &old)?;
@@ -275,7 +275,7 @@ impl Attempt<'_> {
 
     async fn create(&mut self) -> Result<(Value, Option<i64>), ApiError> {
         let (store, context) = (self.store, self.context);
-        let mut object = self.updated.updated(context, &Value::Map(Map::new())).await?;
+        let mut object = self.updated(&Value::map()).await?;
         store.admit(context, Operation::Create, &mut object, None, self.options).await?;
         // There is nothing to match, but the text must be a number nevertheless.
         submitted_revision(&object)?;
@@ -286,6 +286,18 @@ impl Attempt<'_> {
             .await?;
         self.created = Some(object.clone());
         Ok((object, self.ttl()))
+    }
+
+    /// The object wanted, which must be the one asked for: a patch could rename it.
+    async fn updated(&mut self, old: &Value) -> Result<Value, ApiError> {
+        let object = self.updated.updated(self.context, old).await?;
+        let name = ObjectMeta::of(&object).name();
+        if name.is_empty() || name == self.name {
+            return Ok(object);
+        }
+        let text =
+            format!("the name of the object ({name}) does not match the name on the URL ({})", self.name);
+        Err(ApiError::BadRequest(text))
     }
 
     /// D-UPD-3: adopts, demands or compares the resourceVersion.

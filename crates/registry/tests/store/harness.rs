@@ -165,6 +165,13 @@ impl Harness {
         Ok((self.tree(outcome)?, created))
     }
 
+    pub async fn put_at(&self, name: &str, object: Value) -> Result<(Value, bool), ApiError> {
+        let (mut updated, options) = (Put(object), WriteOptions::default());
+        let done =
+            self.store.update(&self.context, name, UpdateKind::Main, &mut updated, &options, false).await?;
+        Ok((self.tree(done.0)?, done.1))
+    }
+
     pub async fn delete(&self, name: &str, options: DeleteOptions) -> Result<Deleted, ApiError> {
         self.store.delete(&self.context, name, options).await
     }

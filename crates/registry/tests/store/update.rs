@@ -79,6 +79,16 @@ async fn another_uid_is_a_conflict_and_a_missing_object_is_404_whatever_its_uid(
 }
 
 #[tokio::test]
+async fn an_update_cannot_rename() {
+    let harness = Harness::new(ResourceDef { create_on_update: true, ..config_maps() });
+    let text = "the name of the object (b) does not match the name on the URL (a)";
+    let rename = || harness.put_at("a", config_map("b"));
+    assert_eq!(rename().await, Err(ApiError::BadRequest(text.into())), "while creating");
+    harness.create(config_map("a")).await.expect("created");
+    assert_eq!(rename().await, Err(ApiError::BadRequest(text.into())), "while updating");
+}
+
+#[tokio::test]
 async fn a_missing_object_is_created_where_the_resource_allows_it() {
     let harness = Harness::new(ResourceDef { create_on_update: true, ..config_maps() });
     let (created, was_created) = harness.put(config_map("a")).await.expect("created");
