@@ -89,3 +89,78 @@ async fn round(
     }
     Ok(status.revision)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::testing::{manual_environment, put};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_revision_survives_one_interval_and_goes_after_two() {
+        let (environment, clock) = manual_environment();
+        let backend = Arc::new(Model::new(&environment));
+        let compactor = Compactor::start(backend.clone(), &environment, MINUTE);
+        let mut newest = put(backend.as_ref(), "a", "0").await;
+        settle().await;
+        for round in 0..4 {
+            let before = newest;
+            clock.advance(MINUTE);
+            settle().await;
+            let want = if round == 0 { Revision(0) } else { Revision(before.0 - 1) };
+            assert_eq!(backend.status().await.unwrap().compacted, want, "round {round}");
+            assert_eq!(compactor.compacted(), want);
+            newest = put(backend.as_ref(), "a", "1").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_store_is_left_alone_and_a_dropped_compactor_stops() {
+        let (environment, clock) = manual_environment();
+        let backend = Arc::new(Model::new(&environment));
+        let last = put(backend.as_ref(), "a", "0").await;
+        let compactor = Compactor::start(backend.clone(), &environment, MINUTE);
+        settle().await;
+        for _ in 0..5 {
+            clock.advance(MINUTE);
+            settle().await;
+        }
+        let status = backend.status().await.unwrap();
+        assert_eq!((status.revision, status.compacted, compactor.compacted()), (last, last, last));
+        drop(compactor);
+        settle().await;
+        assert_eq!(Arc::strong_count(&backend), 1, "the task has let go of the backend");
+    }
+
+    #[tokio::test]
+    async fn no_interval_is_no_compaction() {
+        let (environment, clock) = manual_environment();
+        let backend = Arc::new(Model::new(&environment));
+        let compactor = Compactor::start(backend.clone(), &environment, Duration::ZERO);
+        put(backend.as_ref(), "a", "0").await;
+        clock.advance(MINUTE * 60);
+        settle().await;
+        assert_eq!(compactor.compacted(), Revision(0));
+    }
+
+    #[tokio::test]
+    async fn what_another_server_compacted_is_observed() {
+        let (environment, _) = manual_environment();
+        let backend = Model::new(&environment);
+        let old = put(&backend, "a", "0").await;
+        let newer = put(&backend, "a", "1").await;
+        let newest = put(&backend, "a", "2").await;
+        backend.compact(newer).await.unwrap();
+        let observed = AtomicU64::new(0);
+        assert_eq!(round(&backend, old, &observed).await.unwrap(), newest);
+        assert_eq!(observed.into_inner(), newer.0);
+    }
+}

@@ -64,7 +64,8 @@ impl Leases {
         if let Some(granted) = last.as_mut() {
             // Counted per request, whether the write succeeds or not (A-LEA-3).
             granted.objects += 1;
-            let fits = wanted < granted.expires && wanted + seconds(window) > granted.expires;
+            // At the same instant it fits too: a simulated clock may stand still.
+            let fits = wanted < granted.expires && wanted + seconds(window) >= granted.expires;
             if fits && granted.objects <= self.options.max_objects {
                 return Ok(granted.id);
             }
@@ -83,4 +84,55 @@ impl Leases {
 
 fn seconds(n: i64) -> Duration {
     Duration::from_secs(n.max(0).unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::testing::manual_environment;
+
+    async fn granted(ttls: &[i64], advance: Duration, options: LeaseOptions) -> Vec<LeaseId> {
+        let (environment, clock) = manual_environment();
+        let backend = Model::new(&environment);
+        let leases = Leases::new(environment.clock.clone(), options);
+        let mut ids = Vec::new();
+        for ttl in ttls {
+            ids.push(leases.lease(&backend, *ttl).await.unwrap());
+            clock.advance(advance);
+        }
+        ids
+    }
+
+    #[test]
+    fn the_window_is_a_share_of_the_ttl_and_bounded() {
+        let (environment, _) = manual_environment();
+        let leases = Leases::new(environment.clock.clone(), LeaseOptions::default());
+        for (ttl, want) in [(3600, 60), (1000, 50), (10, 0), (i64::MAX, 60)] {
+            assert_eq!(leases.reuse_window(ttl), want);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_ttl_takes_no_lease() {
+        let ids = granted(&[0, -1], Duration::ZERO, LeaseOptions::default()).await;
+        assert_eq!(ids, [LeaseId(0), LeaseId(0)]);
+    }
+
+    #[tokio::test]
+    async fn a_lease_serves_what_expires_within_its_window() {
+        // 1000 s of ttl share a lease for 50 s.
+        let ids = granted(&[1000; 4], Duration::from_secs(20), LeaseOptions::default()).await;
+        assert_eq!((ids[0], ids[1]), (ids[1], ids[2]));
+        assert_ne!(ids[2], ids[3]);
+        let ids = granted(&[1000, 3600, 1000], Duration::ZERO, LeaseOptions::default()).await;
+        assert!(ids[0] != ids[1] && ids[1] != ids[2], "one lease is remembered, and it must fit: {ids:?}");
+    }
+
+    #[tokio::test]
+    async fn a_lease_serves_so_many_objects() {
+        let options = LeaseOptions { max_objects: 2, ..LeaseOptions::default() };
+        let ids = granted(&[1000; 5], Duration::ZERO, options).await;
+        assert!(ids[0] == ids[1] && ids[1] != ids[2] && ids[2] == ids[3] && ids[3] != ids[4], "{ids:?}");
+    }
 }

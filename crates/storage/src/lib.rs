@@ -22,6 +22,8 @@ mod model;
 mod object_codec;
 mod predicate;
 mod store;
+#[cfg(test)]
+mod testing;
 mod transformer;
 mod turn;
 mod update;

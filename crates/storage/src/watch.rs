@@ -348,3 +348,117 @@ fn missing_previous(kv: &KeyValue) -> ApiError {
         kv.mod_revision
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Storage;
+    use crate::testing::{ManualClock, Pods, put};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Lets the timer run out with the watch waiting for it.
+    async fn minute_passes(watch: &mut dyn Watch, clock: &ManualClock) -> Option<WatchEvent> {
+        assert!(watch.next().now_or_never().is_none(), "nothing is ready yet");
+        clock.advance(MINUTE);
+        watch.next().now_or_never().flatten()
+    }
+
+    async fn open(pods: &Pods, bookmarks: bool) -> Box<dyn Watch> {
+        let resource_version = pods.store.current_revision().await.unwrap().into();
+        let options = ListRequest {
+            resource_version,
+            recursive: true,
+            allow_watch_bookmarks: bookmarks,
+            ..ListRequest::default()
+        };
+        pods.store.watch("/pods/ns", options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_bookmark_comes_every_minute_if_there_is_news() {
+        let pods = Pods::new();
+        let mut watch = open(&pods, true).await;
+        assert!(minute_passes(watch.as_mut(), &pods.clock).await.is_none(), "no news");
+        let elsewhere = put(&pods.model, "/elsewhere", "x").await;
+        let event = minute_passes(watch.as_mut(), &pods.clock).await;
+        let Some(WatchEvent::Bookmark { revision, initial_events_end: false }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(revision, elsewhere);
+        assert!(minute_passes(watch.as_mut(), &pods.clock).await.is_none(), "no news again");
+    }
+
+    #[tokio::test]
+    async fn an_event_is_no_news_for_a_bookmark() {
+        let pods = Pods::new();
+        let mut watch = open(&pods, true).await;
+        let made = pods.create("ns", "a").await;
+        let event = watch.next().await;
+        assert!(
+            matches!(&event, Some(WatchEvent::Change(EventType::Added, object)) if object.revision == made)
+        );
+        assert!(minute_passes(watch.as_mut(), &pods.clock).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn watches_that_are_due_together_are_all_served() {
+        let pods = Pods::new();
+        let mut watches = Vec::new();
+        for _ in 0..3 {
+            watches.push(open(&pods, true).await);
+        }
+        put(&pods.model, "/elsewhere", "x").await;
+        for watch in &mut watches {
+            assert!(watch.next().now_or_never().is_none());
+        }
+        pods.clock.advance(MINUTE);
+        for watch in &mut watches {
+            // The first one asks for all of them.
+            let event = watch.next().now_or_never().flatten();
+            assert!(matches!(event, Some(WatchEvent::Bookmark { .. })), "{event:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_did_not_ask_gets_no_bookmarks() {
+        let pods = Pods::new();
+        let mut watch = open(&pods, false).await;
+        put(&pods.model, "/elsewhere", "x").await;
+        assert!(minute_passes(watch.as_mut(), &pods.clock).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn initial_events_come_in_pages_of_one_revision() {
+        let pods = Pods::new();
+        let objects = SYNC_PAGE_KEYS + 5;
+        for n in 0..objects {
+            pods.create("ns", &format!("pod-{n:05}")).await;
+        }
+        let synced = pods.store.current_revision().await.unwrap();
+        let options = ListRequest {
+            recursive: true,
+            send_initial_events: Some(true),
+            allow_watch_bookmarks: true,
+            ..ListRequest::default()
+        };
+        let mut watch = pods.store.watch("/pods", options).await.unwrap();
+        // Made between the pages: neither early nor twice.
+        let late = pods.create("ns", "pod-99999").await;
+        for _ in 0..objects {
+            let event = watch.next().await;
+            assert!(
+                matches!(&event, Some(WatchEvent::Change(EventType::Added, object)) if object.revision <= synced)
+            );
+        }
+        let event = watch.next().await;
+        let Some(WatchEvent::Bookmark { revision, initial_events_end: true }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(revision, synced);
+        let event = watch.next().await;
+        assert!(
+            matches!(&event, Some(WatchEvent::Change(EventType::Added, object)) if object.revision == late)
+        );
+    }
+}

@@ -1,5 +1,5 @@
 //! What the suite runs on: an empty backend, a store of pods over it, and a
-//! transformer that can be told to fail.
+//! transformer that notices what did not pass through it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -235,8 +235,6 @@ impl Watching<'_> {
 /// that the store did not hand through, is noticed.
 #[derive(Debug, Default)]
 pub struct TestTransformer {
-    /// Reading fails.
-    pub broken: AtomicBool,
     /// What is read counts as stale.
     pub stale: AtomicBool,
     /// Values read.
@@ -244,10 +242,6 @@ pub struct TestTransformer {
 }
 
 impl TestTransformer {
-    pub(super) fn set_broken(&self, broken: bool) {
-        self.broken.store(broken, Ordering::SeqCst);
-    }
-
     pub(super) fn set_stale(&self, stale: bool) {
         self.stale.store(stale, Ordering::SeqCst);
     }
@@ -269,7 +263,7 @@ impl Transformer for TestTransformer {
     fn from_storage(&self, value: Bytes, context: &[u8]) -> Result<(Bytes, bool), TransformError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let mark = mark(context);
-        if self.broken.load(Ordering::SeqCst) || !value.starts_with(&mark) {
+        if !value.starts_with(&mark) {
             return Err(TransformError("value was not transformed for this key".into()));
         }
         Ok((value.slice(mark.len()..), self.stale.load(Ordering::SeqCst)))

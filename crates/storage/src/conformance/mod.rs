@@ -18,6 +18,8 @@
 //! Tests wait with the environment's clock, and for events, not for times:
 //! what does not come within [`PATIENCE`] counts as lost.
 
+#![allow(clippy::unwrap_used, reason = "a suite of tests: what is wrong must panic")]
+
 mod backend;
 mod backend_watch;
 mod fixture;
