@@ -267,15 +267,18 @@ impl Store {
     ) -> Result<Option<Deleted>, ApiError> {
         let strategy = &self.definition().strategy;
         if ObjectMeta::of(tree).deletion_timestamp().is_some() {
-            let stays = !strategy.may_be_removed(tree);
-            return Ok(stays.then(|| Deleted::kept(Outcome::Stored(live.clone()), tree)));
+            if strategy.may_be_removed(tree) {
+                return Ok(None);
+            }
+            self.check_step_preconditions(context, live, tree, &options.preconditions)?;
+            return Ok(Some(Deleted::kept(Outcome::Stored(live.clone()), tree)));
         }
         let mut begun = tree.clone();
         strategy.begin_deletion(&mut begun);
         if begun == *tree {
             return Ok(None);
         }
-        self.check_delete_preconditions(tree, &options.preconditions)?;
+        self.check_step_preconditions(context, live, tree, &options.preconditions)?;
         let mut preconditions = options.preconditions.clone();
         preconditions.uid.get_or_insert_with(|| uid_of(tree));
         let mut begin = Begin { store: self, context, options };
@@ -284,6 +287,23 @@ impl Store {
         let outcome =
             outcome.map_err(|error| interpret(error, Verb::Update, &self.resource(context), name))?;
         Ok(Some(Deleted { outcome, removed: false, uid: uid_of(tree) }))
+    }
+
+    /// Kinds deleted in steps word a failed precondition as storage does.
+    fn check_step_preconditions(
+        &self,
+        context: &RequestContext,
+        live: &Arc<Object>,
+        tree: &Value,
+        asked: &Preconditions,
+    ) -> Result<(), ApiError> {
+        let (resource, name) = (self.resource(context), ObjectMeta::of(tree).name());
+        check_preconditions(asked, live, tree).map_err(|error| match error {
+            Error::InvalidObject { message, .. } => {
+                ApiError::Conflict { resource, name: name.to_owned(), message }
+            }
+            other => interpret(other, Verb::Delete, &resource, name),
+        })
     }
 
     async fn write_begin(
