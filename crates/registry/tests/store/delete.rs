@@ -206,6 +206,10 @@ async fn what_goes_in_steps_is_marked_first_and_stays_while_it_is_held() {
     object.set(&["data", "holds"], "yes");
     harness.create(object.clone()).await.expect("created");
     for _ in 0..2 {
+        let preconditions = Preconditions { uid: Some("other".into()), resource_version: None };
+        let refused = harness.delete("a", DeleteOptions { preconditions, ..DeleteOptions::default() }).await;
+        let Err(ApiError::Conflict { message, .. }) = refused else { panic!("a conflict") };
+        assert!(message.starts_with("Precondition failed: UID in precondition: other, "), "{message}");
         let (object, removed) =
             state(&harness, harness.delete("a", DeleteOptions::default()).await.expect("kept"));
         assert!(!removed);
