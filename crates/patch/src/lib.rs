@@ -1,7 +1,7 @@
 //! Patches: JSON patch, merge patch and strategic merge patch.
 //!
 //! Owns what a patch does to a tree and the words in which it fails. Each kind
-//! is read once ([`JsonPatch`], [`MergePatch`], [`strategic::StrategicPatch`]) and can then
+//! is read once ([`JsonPatch`], [`MergePatch`], [`StrategicPatch`]) and can then
 //! be applied as often as an update is tried again. Owns neither decoding the
 //! result into the object's type nor what validation says about it.
 //!
@@ -24,6 +24,7 @@ pub use error::PatchError;
 pub use go_text::go_text;
 pub use json_patch::JsonPatch;
 pub use merge_patch::MergePatch;
+pub use strategic::StrategicPatch;
 
 /// The object as its JSON has it: fields that are written even when zero stand
 /// there, free-form content is a tree. This is what paths of a patch point into.
