@@ -13,6 +13,7 @@
 mod error;
 mod go_names;
 pub mod json;
+mod members;
 pub mod protobuf;
 mod scalar;
 pub mod yaml;

@@ -5,6 +5,8 @@
 //! Reads the folder that the environment variable PINTLE_SHARED names (with
 //! `kubernetes-1.36/` in it); without it the tests are left out.
 
+#![allow(clippy::print_stdout, reason = "the counts are for whoever runs it")]
+
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -5,14 +5,19 @@
 //! that the table is data in the binary and costs nothing at start.
 
 use super::parse::{FieldFacts, TypeFacts, TypeRef};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Rust source of the tables `TYPES` and `KINDS`.
 pub fn emit(mut facts: Vec<TypeFacts>) -> String {
     facts.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut emitter =
-        Emitter { ids: BTreeMap::new(), anonymous: Vec::new(), keys: BTreeMap::new(), out: String::new() };
+    let mut emitter = Emitter {
+        ids: BTreeMap::new(),
+        anonymous: Vec::new(),
+        keys: BTreeMap::new(),
+        with_defaults: with_defaults(&facts),
+        out: String::new(),
+    };
     for (id, ty) in facts.iter().enumerate() {
         let before = emitter.ids.insert(TypeRef::Named(ty.name.clone()), id);
         assert!(before.is_none(), "{} stands twice in the facts", ty.name);
@@ -31,6 +36,8 @@ struct Emitter {
     anonymous: Vec<String>,
     /// Static of each set of list map keys.
     keys: BTreeMap<Vec<String>, usize>,
+    /// Names of types with a default in them or below.
+    with_defaults: BTreeSet<String>,
     out: String,
 }
 
@@ -40,7 +47,8 @@ impl Emitter {
             None | Some("struct") => self.structure(id, &ty.fields),
             Some(scalar) => scalar_kind(scalar),
         };
-        format!("ty({:?}, {:?}, {kind}, {})", ty.name, ty.message, map_type(&ty.map_type))
+        let has_defaults = self.with_defaults.contains(&ty.name);
+        format!("ty({:?}, {:?}, {kind}, {}, {has_defaults})", ty.name, ty.message, map_type(&ty.map_type))
     }
 
     fn structure(&mut self, id: usize, fields: &[FieldFacts]) -> String {
@@ -136,10 +144,40 @@ impl Emitter {
             }
             TypeRef::Map(item) => ("", format!("Kind::Map(TypeId({}))", self.id(item))),
         };
-        self.anonymous.push(format!("ty(\"\", {message:?}, {kind}, MapType::Unset)"));
+        let has_defaults = named(ty).is_some_and(|name| self.with_defaults.contains(name));
+        self.anonymous.push(format!("ty(\"\", {message:?}, {kind}, MapType::Unset, {has_defaults})"));
         let id = self.ids.len();
         self.ids.insert(ty.clone(), id);
         id
+    }
+}
+
+/// The named type that a list or map holds in the end, or that it is.
+fn named(ty: &TypeRef) -> Option<&str> {
+    match ty {
+        TypeRef::Named(name) => Some(name),
+        TypeRef::List(item, _) | TypeRef::Map(item) => named(item),
+        TypeRef::Scalar(_) | TypeRef::Unset => None,
+    }
+}
+
+/// Types with a default that is not the zero value, in them or below: grown
+/// until nothing is added, since types refer to each other in circles.
+fn with_defaults(facts: &[TypeFacts]) -> BTreeSet<String> {
+    let is_default =
+        |field: &FieldFacts| !matches!(field.default.as_str(), "" | "\"\"" | "0" | "false" | "{}");
+    let mut found = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for ty in facts {
+            let below = |field: &FieldFacts| named(&field.ty).is_some_and(|name| found.contains(name));
+            if ty.fields.iter().any(|field| is_default(field) || below(field)) {
+                found.insert(ty.name.clone());
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
     }
 }
 

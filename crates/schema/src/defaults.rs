@@ -3,38 +3,38 @@
 //! Owns only what is declared beside a field. Defaults that a Go function
 //! computes are the business of each resource.
 
-use crate::{Field, Kind, Schema, TypeId, Value};
+use crate::{Field, Kind, Map, Schema, TypeId, Value};
 
 /// Fills in the schema's defaults below `value`, which has type `ty`.
 /// A field with a default is set where it is absent or null; nothing is made
 /// for absent parents, unless the parent itself has a default.
 pub fn apply(schema: &Schema, ty: TypeId, value: &mut Value) {
-    match &schema.ty(ty).kind {
-        Kind::Scalar(_) => {}
-        Kind::List(item) => {
-            if has_fields(schema, *item) {
-                value.as_list_mut().into_iter().flatten().for_each(|value| apply(schema, *item, value));
-            }
+    let ty = schema.ty(ty);
+    if !ty.has_defaults {
+        return;
+    }
+    match (&ty.kind, value) {
+        (Kind::List(item), Value::List(items)) => {
+            items.iter_mut().for_each(|value| apply(schema, *item, value));
         }
-        Kind::Map(item) => {
-            if has_fields(schema, *item) {
-                let entries = value.as_map_mut().into_iter().flat_map(|map| map.iter_mut());
-                entries.for_each(|(_, value)| apply(schema, *item, value));
-            }
+        (Kind::Map(item), Value::Map(map)) => {
+            map.iter_mut().for_each(|(_, value)| apply(schema, *item, value));
         }
-        Kind::Struct { fields, .. } => fields.iter().for_each(|field| apply_field(schema, field, value)),
+        (Kind::Struct { fields, .. }, Value::Map(map)) => {
+            fields.iter().for_each(|field| apply_field(schema, field, map));
+        }
+        _ => {}
     }
 }
 
-fn apply_field(schema: &Schema, field: &Field, parent: &mut Value) {
-    let Some(map) = parent.as_map_mut() else { return };
-    if is_missing(map.get(&field.name))
-        && let Some(default) = default_value(field)
+fn apply_field(schema: &Schema, field: &Field, parent: &mut Map) {
+    if let Some(default) = default_value(field)
+        && is_missing(parent.get(&field.name))
     {
-        map.insert(field.name.clone(), default);
+        parent.insert(field.name.clone(), default);
     }
-    if has_fields(schema, field.ty)
-        && let Some(value) = map.get_mut(&field.name)
+    if schema.ty(field.ty).has_defaults
+        && let Some(value) = parent.get_mut(&field.name)
     {
         apply(schema, field.ty, value);
     }
@@ -42,15 +42,6 @@ fn apply_field(schema: &Schema, field: &Field, parent: &mut Value) {
 
 fn is_missing(value: Option<&Value>) -> bool {
     value.is_none_or(Value::is_null)
-}
-
-/// False for leaves and for lists and maps of leaves: they need no walk.
-fn has_fields(schema: &Schema, ty: TypeId) -> bool {
-    match &schema.ty(ty).kind {
-        Kind::Scalar(_) => false,
-        Kind::List(item) | Kind::Map(item) => has_fields(schema, *item),
-        Kind::Struct { .. } => true,
-    }
 }
 
 /// The default of a field, none if it is the zero value: absent says the same.
@@ -72,7 +63,7 @@ fn default_value(field: &Field) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Map, builtin};
+    use crate::builtin;
 
     #[test]
     fn every_default_of_the_built_in_table_is_understood() {
@@ -89,6 +80,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn only_types_with_defaults_are_walked() {
+        let schema = builtin();
+        let has = |kind: &str| schema.ty(schema.kind("", "v1", kind).expect("served")).has_defaults;
+        assert!(has("Pod") && has("ServiceList"));
+        assert!(!has("ConfigMap"));
     }
 
     #[test]

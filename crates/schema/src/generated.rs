@@ -16,8 +16,14 @@ pub fn builtin() -> &'static Schema {
 
 static BUILTIN: Schema = Schema { types: Cow::Borrowed(&TYPES), kinds: Cow::Borrowed(&KINDS) };
 
-const fn ty(name: &'static str, message: &'static str, kind: Kind, map_type: MapType) -> Type {
-    Type { name: Cow::Borrowed(name), message: Cow::Borrowed(message), kind, map_type }
+const fn ty(
+    name: &'static str,
+    message: &'static str,
+    kind: Kind,
+    map_type: MapType,
+    has_defaults: bool,
+) -> Type {
+    Type { name: Cow::Borrowed(name), message: Cow::Borrowed(message), kind, map_type, has_defaults }
 }
 
 #[allow(clippy::too_many_arguments, reason = "called by generated source only, one line per field")]

@@ -264,7 +264,7 @@ impl<'a> Parts<'a> {
         let Ok(value) = ends.parse::<i64>() else { return false };
         match format {
             Format::BinarySi => {
-                let fits = 15 - digits as i64 - (f64::from(exponent) * 0.3) as i64 - 1 >= 0;
+                let fits = digits as i64 + (f64::from(exponent) * 0.3) as i64 <= 14;
                 self.fraction.is_empty() && fits && value & 7 != 0
             }
             _ => {

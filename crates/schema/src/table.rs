@@ -34,6 +34,9 @@ pub struct Type {
     pub kind: Kind,
     /// A struct or map that is owned as a whole by one field manager (`x-kubernetes-map-type: atomic`).
     pub map_type: MapType,
+    /// True if a field of it, or anything below, has a default that is not the
+    /// zero value. Only such values are walked when defaults are filled in.
+    pub has_defaults: bool,
 }
 
 /// What a type is made of.

@@ -5,7 +5,8 @@
 //! value, structs and their fields included.
 
 use super::pretty;
-use schema::{Field, FieldFlags, Kind, Scalar, Schema, TypeId, Value};
+use crate::members::Members;
+use schema::{Field, FieldFlags, Kind, Map, Scalar, Schema, TypeId, Value};
 
 /// Appends an object of type `ty`, without a line end. Members that the type
 /// does not have are left out.
@@ -65,7 +66,7 @@ impl Encoder<'_> {
     fn value(&mut self, ty: TypeId, value: &Value, out: &mut Vec<u8>) {
         match (&self.schema.ty(ty).kind, value) {
             (_, Value::Null) => self.zero(ty, out),
-            (Kind::Struct { fields, .. }, Value::Map(_)) => self.structure(ty, fields, value, out),
+            (Kind::Struct { fields, .. }, Value::Map(map)) => self.structure(ty, fields, map, out),
             (Kind::List(item), Value::List(items)) => {
                 out.push(b'[');
                 for (i, value) in items.iter().enumerate() {
@@ -103,12 +104,13 @@ impl Encoder<'_> {
         out.push(b']');
     }
 
-    fn structure(&mut self, ty: TypeId, fields: &[Field], value: &Value, out: &mut Vec<u8>) {
+    fn structure(&mut self, ty: TypeId, fields: &[Field], map: &Map, out: &mut Vec<u8>) {
+        let members = Members::new(self.schema.ty(ty), map);
         let outer = std::mem::replace(&mut self.props, ty);
         out.push(b'{');
         let mut first = true;
-        for field in fields {
-            let value = value.get(&field.name).filter(|value| !value.is_null());
+        for (i, field) in fields.iter().enumerate() {
+            let value = members.get(i);
             if !self.is_written(field, value) {
                 continue;
             }
@@ -167,7 +169,7 @@ impl Encoder<'_> {
     /// The zero value of a type.
     fn zero(&mut self, ty: TypeId, out: &mut Vec<u8>) {
         let text: &[u8] = match &self.schema.ty(ty).kind {
-            Kind::Struct { fields, .. } => return self.structure(ty, fields, &Value::Null, out),
+            Kind::Struct { fields, .. } => return self.structure(ty, fields, &Map::new(), out),
             Kind::List(_) | Kind::Map(_) => b"null",
             Kind::Scalar(scalar) => match scalar {
                 Scalar::String => b"\"\"",

@@ -8,7 +8,7 @@
 use super::reader::{Number, Reader, float, shape};
 use crate::error::push_strict;
 use crate::{DecodeError, StrictError, go_names, scalar};
-use schema::{Field, FieldFlags, Key, Kind, Map, Scalar, Schema, TypeId, Value, quantity};
+use schema::{Field, FieldFlags, Key, Kind, Map, Scalar, Schema, Type, TypeId, Value, quantity};
 use std::borrow::Cow;
 
 /// One typed reading.
@@ -162,8 +162,11 @@ impl<'a, 's> Decoder<'a, 's> {
         // Kept by index: names and order are looked up once, at the end.
         let mut entries: Vec<(u16, Value)> = Vec::with_capacity(fields.len().min(8));
         let mut seen = Seen::default();
+        let mut guess = 0;
         self.members(|decoder, key| {
-            let Some(index) = type_of.field_index(&key) else { return decoder.unknown(path, &key) };
+            let Some(index) = find(type_of, fields, &mut guess, &key) else {
+                return decoder.unknown(path, &key);
+            };
             let field = &fields[index];
             let step = Step::Field(ty, &field.name);
             let before = seen.insert(index);
@@ -347,6 +350,17 @@ impl Seen {
         self.0 |= bit;
         before
     }
+}
+
+/// The index of a field. Objects that a server wrote have their fields in the
+/// order of the table, so the one behind the last one is tried first.
+fn find(ty: &Type, fields: &[Field], guess: &mut usize, key: &str) -> Option<usize> {
+    let index = match fields.get(*guess) {
+        Some(field) if field.name == key => *guess,
+        _ => ty.field_index(key)?,
+    };
+    *guess = index + 1;
+    Some(index)
 }
 
 fn integer(number: &Number<'_>) -> Option<i64> {

@@ -5,6 +5,7 @@
 //! and maps write their items and nothing else; map entries are sorted by key.
 
 use super::{BYTES, FIXED64, VARINT, json_schema_or_numbers};
+use crate::members::Members;
 use crate::scalar;
 use schema::{Field, FieldFlags, Kind, Map, Scalar, Schema, TypeId, Value, WireNode};
 
@@ -27,7 +28,9 @@ impl Encoder<'_, '_> {
         match &type_of.kind {
             Kind::Struct { fields, wire, .. } => {
                 let outer = std::mem::replace(&mut self.props, ty);
-                self.nodes(fields, wire, value);
+                let nothing = Map::new();
+                let members = Members::new(type_of, value.as_map().unwrap_or(&nothing));
+                self.nodes(fields, wire, &members);
                 self.props = outer;
             }
             // Only lists that are messages of their own come here.
@@ -37,16 +40,16 @@ impl Encoder<'_, '_> {
         }
     }
 
-    fn nodes(&mut self, fields: &[Field], nodes: &[WireNode], value: &Value) {
+    fn nodes(&mut self, fields: &[Field], nodes: &[WireNode], members: &Members<'_, '_>) {
         for node in nodes {
             match node {
                 WireNode::Field { number, index } => {
-                    let field = &fields[usize::from(*index)];
-                    self.field(*number, field, value.get(&field.name).filter(|value| !value.is_null()));
+                    let index = usize::from(*index);
+                    self.field(*number, &fields[index], members.get(index));
                 }
                 WireNode::Inline { number, pointer, nodes } => {
-                    if !pointer || any_set(fields, nodes, value) {
-                        self.message(*number, |encoder| encoder.nodes(fields, nodes, value));
+                    if !pointer || any_set(nodes, members) {
+                        self.message(*number, |encoder| encoder.nodes(fields, nodes, members));
                     }
                 }
             }
@@ -224,12 +227,10 @@ impl Encoder<'_, '_> {
 }
 
 /// True if a field that an inlined struct holds is set.
-fn any_set(fields: &[Field], nodes: &[WireNode], value: &Value) -> bool {
+fn any_set(nodes: &[WireNode], members: &Members<'_, '_>) -> bool {
     nodes.iter().any(|node| match node {
-        WireNode::Field { index, .. } => {
-            value.get(&fields[usize::from(*index)].name).is_some_and(|value| !value.is_null())
-        }
-        WireNode::Inline { nodes, .. } => any_set(fields, nodes, value),
+        WireNode::Field { index, .. } => members.get(usize::from(*index)).is_some(),
+        WireNode::Inline { nodes, .. } => any_set(nodes, members),
     })
 }
 
