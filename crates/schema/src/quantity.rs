@@ -119,7 +119,7 @@ impl Quantity {
 
     /// The difference. A zero on the left takes over the style of `other`.
     pub fn sub(&self, other: &Quantity) -> Quantity {
-        self.add(&Quantity { amount: -other.amount, text: None, ..*other })
+        self.add(&Quantity { amount: other.amount.saturating_neg(), text: None, ..*other })
     }
 
     /// The amount at a scale, rounded away from zero, and whether that was exact.
@@ -155,7 +155,7 @@ impl Quantity {
         let (mut amount, mut exponent) = (self.amount, self.scale);
         while amount % 10 == 0 {
             amount /= 10;
-            exponent += 1;
+            exponent = exponent.saturating_add(1);
         }
         while exponent.rem_euclid(3) != 0 {
             amount = amount.saturating_mul(10);
@@ -184,7 +184,7 @@ impl fmt::Display for Quantity {
             return self.decimal_text(f, self.format);
         }
         let (mut amount, exact) = self.scaled(0);
-        if !exact || amount.abs() < 1024 {
+        if !exact || amount.unsigned_abs() < 1024 {
             return self.decimal_text(f, Format::DecimalSi);
         }
         let mut power = 0;
@@ -371,6 +371,15 @@ mod tests {
             ("Ki", "0"),
         ] {
             check(text, expect);
+        }
+    }
+
+    #[test]
+    fn extreme_exponents_do_not_overflow() {
+        for text in ["1000e2147483646", "1e-2147483648", "-9223372036854775808e99", "1e9999999999"] {
+            let Ok(quantity) = Quantity::parse(text) else { continue };
+            assert!(!quantity.to_string().is_empty());
+            assert_eq!(quantity.sub(&quantity).as_i64(), 0, "{text}");
         }
     }
 
