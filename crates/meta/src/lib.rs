@@ -9,6 +9,7 @@ pub mod object;
 pub mod options;
 mod revision;
 pub mod selector;
+pub mod time;
 pub mod validation;
 
 pub use error::ApiError;

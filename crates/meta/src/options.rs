@@ -1,6 +1,6 @@
 //! Options of the verbs, as they stand after parsing. How they are read from a
-//! query or a body is the server's business; the rules on which combinations
-//! are allowed live here.
+//! query or a body, and which combinations are refused with which words, is the
+//! server's business: the words show what the client wrote.
 
 use crate::revision::ResourceVersion;
 use crate::selector::{FieldSelector, LabelSelector};
