@@ -159,7 +159,7 @@ fn unescape(value: &str) -> Result<String, FieldSelectorError> {
     Ok(out)
 }
 
-/// The canonical text; parses to an equal selector.
+/// The canonical text; parses to a selector of the same comparisons.
 impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, requirement) in self.requirements.iter().enumerate() {
@@ -219,6 +219,19 @@ mod tests {
         let selector = parse("metadata.name!=a,spec.nodeName=n");
         assert_eq!(selector.requires_exact("metadata.name"), None);
         assert_eq!(selector.requires_exact("spec.nodeName"), Some("n"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_parses_prints_and_parses_again(text in "[ab=!,\\\\é]{0,12}") {
+            let Ok(selector) = FieldSelector::parse(&text) else { return Ok(()) };
+            let sorted = |selector: &FieldSelector| {
+                let mut terms: Vec<String> = selector.requirements().map(|term| format!("{term:?}")).collect();
+                terms.sort();
+                terms
+            };
+            proptest::prop_assert_eq!(sorted(&parse(&selector.to_string())), sorted(&selector));
+        }
     }
 
     #[test]

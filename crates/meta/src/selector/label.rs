@@ -163,7 +163,8 @@ impl LabelRequirement {
     }
 }
 
-/// The canonical text; parses to an equal selector.
+/// The canonical text. Parses to an equal selector, but for the set of the
+/// empty value alone, which the original prints as `in ()` and cannot read back.
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, requirement) in self.requirements.iter().enumerate() {
@@ -293,6 +294,17 @@ mod tests {
         let everything = LabelSelector::from_object(&Value::map()).expect("good");
         assert!(everything.matches(&Map::new()) && everything.is_empty());
         assert_eq!(format_label_selector(&Value::Null), "<none>");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_parses_prints_and_parses_again(text in "(a|b|e.com/c|in|notin|[ !=<>(),12-]){0,12}") {
+            let Ok(selector) = LabelSelector::parse(&text) else { return Ok(()) };
+            let printed = selector.to_string();
+            if !printed.contains("in ()") {
+                proptest::prop_assert_eq!(LabelSelector::parse(&printed), Ok(selector));
+            }
+        }
     }
 
     #[test]
