@@ -1,0 +1,264 @@
+//! Paths that hold no objects: discovery, OpenAPI, version, health, metrics.
+//! Owns which path is which document and how it is negotiated; the documents
+//! are made elsewhere.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use meta::{ApiError, GroupVersionKind};
+use parking_lot::Mutex;
+use registry::Served;
+use schema::{Map, Value};
+
+use crate::filters::Exchange;
+use crate::negotiation::{self, MEDIA_TYPES, header};
+use crate::openapi::Documents;
+use crate::respond::{self, Body, bytes};
+use crate::status::Failure;
+use crate::{KUBERNETES_VERSION, discovery, encode, health};
+
+/// Swagger 2.0 as protobuf, in both spellings.
+const SWAGGER_PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+];
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// OpenAPI documents of the resources served now; made anew when these change.
+#[derive(Default)]
+pub struct OpenApi(Mutex<Option<Arc<Documents>>>);
+
+impl OpenApi {
+    fn of(&self, served: &Arc<Served>) -> Arc<Documents> {
+        let mut documents = self.0.lock();
+        match documents.as_ref().filter(|documents| documents.describe(served)) {
+            Some(documents) => documents.clone(),
+            None => documents.insert(Arc::new(Documents::new(served.clone()))).clone(),
+        }
+    }
+}
+
+/// Answers a request for a document; none if the path is no document's.
+pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failure>> {
+    let path = exchange.info.path.as_str();
+    if let Some(response) = health::answer(&exchange.services.health_checks, path, &exchange.query).await {
+        return Some(Ok(response));
+    }
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let served = exchange.services.served.load_full();
+    match parts.as_slice() {
+        [""] => Some(Ok(index(&served))),
+        ["version"] => Some(Ok(version())),
+        ["metrics"] => Some(Ok(exchange.services.metrics.answer())),
+        ["openapi", "v2"] => Some(swagger(exchange, &served)),
+        ["openapi", "v3"] => {
+            let index = exchange.services.openapi.of(&served).index();
+            Some(Ok(bytes(StatusCode::OK, "text/plain; charset=utf-8", index)))
+        }
+        ["openapi", "v3", place @ ..] => Some(Ok(openapi_v3(exchange, &served, &place.join("/")))),
+        ["api"] => Some(roots(exchange, &served, true)),
+        ["apis"] => Some(roots(exchange, &served, false)),
+        ["apis", group] => {
+            let document = discovery::api_group(served.group(group).filter(|group| !group.name.is_empty())?);
+            Some(discover(exchange, "APIGroup", document))
+        }
+        ["api", version] => resource_list(exchange, &served, "", version),
+        ["apis", group, version] => resource_list(exchange, &served, group, version),
+        _ => None,
+    }
+}
+
+fn resource_list(
+    exchange: &Exchange,
+    served: &Served,
+    group: &str,
+    version: &str,
+) -> Option<Result<Response<Body>, Failure>> {
+    let document = discovery::api_resource_list(group, served.version(group, version)?);
+    Some(discover(exchange, "APIResourceList", document))
+}
+
+/// `/api` and `/apis`: aggregated for who asks for it, else the legacy document.
+fn roots(exchange: &Exchange, served: &Served, core: bool) -> Result<Response<Body>, Failure> {
+    if accepts_aggregated(&exchange.parts.headers) {
+        return Ok(aggregated(exchange, served, core));
+    }
+    if core {
+        let address = header(&exchange.parts.headers, http::header::HOST);
+        return discover(exchange, "APIVersions", discovery::api_versions(served, address));
+    }
+    discover(exchange, "APIGroupList", discovery::api_group_list(served))
+}
+
+/// A legacy discovery document in the form negotiated.
+fn discover(exchange: &Exchange, kind: &'static str, document: Value) -> Result<Response<Body>, Failure> {
+    let (headers, query) = (&exchange.parts.headers, &exchange.query);
+    let output = match kind {
+        "APIVersions" | "APIGroupList" => negotiation::root_output(headers, query, MEDIA_TYPES)?,
+        _ => negotiation::output(headers, query, MEDIA_TYPES, false)?,
+    };
+    let table = schema::builtin();
+    let ty = table.named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"));
+    let ty = ty.ok_or_else(|| ApiError::Internal(format!("the schema table lacks {kind}")))?;
+    let body = if output.media_type == negotiation::MediaType::Protobuf {
+        encode::typed(table, ty, &GroupVersionKind::new("", "v1", kind), document, output)
+    } else {
+        // The document says itself whether it has an apiVersion.
+        let mut json = Vec::new();
+        codec::json::encode(table, ty, &document, &mut json);
+        encode::finish_json(json.into(), output)
+    };
+    Ok(bytes(StatusCode::OK, output.media_type.name(), body))
+}
+
+fn accepts_aggregated(headers: &HeaderMap) -> bool {
+    // The first clause that is either form decides: clients list what they like best first.
+    let wanted = header(headers, http::header::ACCEPT).split(',').find_map(|clause| {
+        let mut parts = clause.split(';').map(str::trim);
+        let json = matches!(parts.next(), Some("application/json" | "*/*" | "application/*"));
+        let parameters: Vec<&str> = parts.collect();
+        let asks = |parameter| parameters.contains(&parameter);
+        let aggregated = asks("g=apidiscovery.k8s.io") && asks("as=APIGroupDiscoveryList");
+        match (json, aggregated) {
+            (true, true) if asks("v=v2") => Some(true),
+            (true, false) => Some(false),
+            _ => None,
+        }
+    });
+    wanted == Some(true)
+}
+
+fn aggregated(exchange: &Exchange, served: &Served, core: bool) -> Response<Body> {
+    let mut json = Vec::new();
+    codec::json::encode_any(&discovery::aggregated(served, core), &mut json);
+    json.push(b'\n');
+    let etag = crate::openapi::hash(&json);
+    cacheable(exchange, &etag, AGGREGATED, json.into())
+}
+
+/// A document with an ETag; 304 for who has it.
+fn cacheable(exchange: &Exchange, hash: &str, content_type: &'static str, body: Bytes) -> Response<Body> {
+    let quoted = format!("\"{hash}\"");
+    let known = header(&exchange.parts.headers, IF_NONE_MATCH).split(',').any(|tag| tag.trim() == quoted);
+    let mut response = if known {
+        let mut response = Response::new(respond::full(Bytes::new()));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        bytes(StatusCode::OK, content_type, body)
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_str(&quoted).expect("a hexadecimal hash is a header"));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    response
+}
+
+fn swagger(exchange: &Exchange, served: &Arc<Served>) -> Result<Response<Body>, Failure> {
+    let accept = header(&exchange.parts.headers, http::header::ACCEPT);
+    let names = accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
+    for name in names {
+        if let Some(content_type) = SWAGGER_PROTOBUF.iter().find(|known| **known == name) {
+            let document = exchange.services.openapi.of(served).swagger_protobuf();
+            return Ok(cacheable(exchange, &document.hash, content_type, document.bytes));
+        }
+        if matches!(name, "" | "*/*" | "application/*" | "application/json") {
+            let document = exchange.services.openapi.of(served).swagger_json();
+            return Ok(cacheable(exchange, &document.hash, "application/json", document.bytes));
+        }
+    }
+    let offered = ["application/json"].into_iter().chain(SWAGGER_PROTOBUF).map(str::to_owned);
+    Err(ApiError::NotAcceptable(offered.collect()).into())
+}
+
+fn openapi_v3(exchange: &Exchange, served: &Arc<Served>, place: &str) -> Response<Body> {
+    let empty = |code| {
+        let mut response = Response::new(respond::full(Bytes::new()));
+        *response.status_mut() = code;
+        response
+    };
+    let Some(document) = exchange.services.openapi.of(served).version(place) else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    match exchange.query.text("hash") {
+        "" => cacheable(exchange, &document.hash, "application/json", document.bytes),
+        hash if hash == document.hash => {
+            let mut response = cacheable(exchange, &document.hash, "application/json", document.bytes);
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+            response
+        }
+        _ => {
+            let mut response = empty(StatusCode::MOVED_PERMANENTLY);
+            let url = format!("/openapi/v3/{place}?hash={}", document.hash);
+            let url = HeaderValue::from_str(&url).expect("places and hashes are plain ASCII");
+            response.headers_mut().insert(LOCATION, url);
+            response
+        }
+    }
+}
+
+/// `/`: the paths there are.
+fn index(served: &Served) -> Response<Body> {
+    let mut paths: Vec<String> = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for group in served.groups() {
+        let root = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+        paths.extend(group.versions.iter().map(|version| format!("{root}/{}", version.name)));
+        paths.push(root);
+    }
+    paths.sort();
+    paths.dedup();
+    indented(&Value::Map(Map::from([("paths", paths)])))
+}
+
+fn version() -> Response<Body> {
+    let mut parts = KUBERNETES_VERSION.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let previous = minor.parse::<u32>().unwrap_or_default().saturating_sub(1).to_string();
+    let platform = format!("{}/{}", std::env::consts::OS, go_arch(std::env::consts::ARCH));
+    let compiler = concat!("pintle-", env!("CARGO_PKG_VERSION"));
+    indented(&Value::Map(Map::from([
+        ("major", major),
+        ("minor", minor),
+        ("emulationMajor", major),
+        ("emulationMinor", minor),
+        ("minCompatibilityMajor", major),
+        ("minCompatibilityMinor", &previous),
+        ("gitVersion", KUBERNETES_VERSION),
+        ("gitCommit", ""),
+        ("gitTreeState", "clean"),
+        ("buildDate", "1970-01-01T00:00:00Z"),
+        ("goVersion", "none"),
+        ("compiler", compiler),
+        ("platform", &platform),
+    ])))
+}
+
+fn go_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Raw documents of the original are indented.
+fn indented(document: &Value) -> Response<Body> {
+    let (mut json, mut out) = (Vec::new(), Vec::new());
+    codec::json::encode_any(document, &mut json);
+    codec::json::pretty(&json, &mut out);
+    bytes(StatusCode::OK, "application/json", out)
+}

@@ -1,0 +1,157 @@
+//! `/metrics`: the original's names, labels and buckets in Prometheus' text format.
+//!
+//! One registry per server, because several servers may live in one process.
+//! Owns the request metrics; others register theirs in [`Metrics::registry`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::request_info::RequestInfo;
+use crate::respond::{self, Body};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+/// Buckets of request latencies in seconds, as the original has them.
+const LATENCY_BUCKETS: &[f64] = &[
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+
+/// What the server counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    inflight: IntGaugeVec,
+    /// Requests answered 500 because serving them panicked.
+    pub panics: IntCounter,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Arc<Metrics> {
+        let registry = Registry::new();
+        let request =
+            ["verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code"];
+        let help = "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.";
+        let requests = IntCounterVec::new(Opts::new("apiserver_request_total", help), &request);
+        let help = "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
+        let options =
+            HistogramOpts::new("apiserver_request_duration_seconds", help).buckets(LATENCY_BUCKETS.to_vec());
+        let durations = HistogramVec::new(options, &request[..8]);
+        let help = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
+        let inflight =
+            IntGaugeVec::new(Opts::new("apiserver_current_inflight_requests", help), &["request_kind"]);
+        let panics = IntCounter::new(
+            "pintle_request_panics_total",
+            "Requests answered 500 because serving them panicked.",
+        );
+        // Names and labels are constants, so making and registering them cannot fail.
+        let metrics = Metrics {
+            registry,
+            requests: requests.expect("valid names"),
+            durations: durations.expect("valid names"),
+            inflight: inflight.expect("valid names"),
+            panics: panics.expect("valid names"),
+        };
+        metrics.registry.register(Box::new(metrics.requests.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.durations.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.inflight.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.panics.clone())).expect("registered once");
+        Arc::new(metrics)
+    }
+
+    /// Where others register what they count.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Counts a request as running until the guard is dropped.
+    pub fn running(&self, info: &RequestInfo) -> impl Drop + Send + use<> {
+        let reading = matches!(info.verb.as_str(), "get" | "list" | "watch");
+        let gauge = self.inflight.with_label_values(&[if reading { "readOnly" } else { "mutating" }]);
+        gauge.inc();
+        Running(gauge)
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, info: &RequestInfo, dry_run: bool, code: StatusCode, duration: Duration) {
+        let verb = info.verb.to_ascii_uppercase();
+        let verb = match verb.as_str() {
+            "CREATE" => "POST",
+            "UPDATE" => "PUT",
+            "DELETECOLLECTION" => "DELETECOLLECTION",
+            other => other,
+        };
+        let scope = match (info.resource_request, info.name.is_empty(), info.namespace.is_empty()) {
+            (false, ..) => "",
+            (true, false, _) => "resource",
+            (true, true, false) => "namespace",
+            (true, true, true) => "cluster",
+        };
+        let dry_run = if dry_run { "All" } else { "" };
+        let labels = [
+            verb,
+            dry_run,
+            &info.group,
+            &info.version,
+            &info.resource,
+            &info.subresource,
+            scope,
+            "apiserver",
+            code.as_str(),
+        ];
+        self.requests.with_label_values(&labels).inc();
+        // The lifetime of a watch is no latency.
+        if info.verb != "watch" {
+            self.durations.with_label_values(&labels[..8]).observe(duration.as_secs_f64());
+        }
+    }
+
+    /// The answer to `GET /metrics`.
+    pub fn answer(&self) -> Response<Body> {
+        let mut out = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            Ok(()) => respond::bytes(StatusCode::OK, CONTENT_TYPE, out),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written");
+                respond::text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written\n")
+            }
+        }
+    }
+}
+
+struct Running(prometheus::IntGauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Query;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn requests_are_counted_under_the_original_names() {
+        let metrics = Metrics::new();
+        let info =
+            RequestInfo::parse("POST", "/api/v1/namespaces/n/pods", &Query::default()).expect("well-formed");
+        let running = metrics.running(&info);
+        metrics.answered(&info, true, StatusCode::CREATED, Duration::from_millis(3));
+        let body = metrics.answer().into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        assert!(text.contains(r#"apiserver_request_total{code="201",component="apiserver",dry_run="All",group="",resource="pods",scope="namespace",subresource="",verb="POST",version="v1"} 1"#), "{text}");
+        assert!(text.contains(r#"apiserver_current_inflight_requests{request_kind="mutating"} 1"#));
+        drop(running);
+        assert_eq!(metrics.inflight.with_label_values(&["mutating"]).get(), 0);
+    }
+}

@@ -1,0 +1,175 @@
+//! What is made of objects on request: Tables for people, and metadata without
+//! the rest (F-NEG-2, F-NEG-3). Everything here is JSON, or a protobuf message
+//! without its envelope; `encode` and `stream` put it into an answer.
+
+use meta::{ApiError, FieldError, FieldPath, GroupVersionKind};
+use registry::{Column, PrintContext, ServedResource};
+use schema::Value;
+
+use crate::encode::{self, Item, Known};
+use crate::negotiation::MetaVersion;
+use crate::query::Query;
+use crate::status::Failure;
+
+/// What stands beside the cells of a row: `includeObject`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncludeObject {
+    /// Nothing.
+    None,
+    /// The object's metadata.
+    #[default]
+    Metadata,
+    /// The object.
+    Object,
+}
+
+impl IncludeObject {
+    /// Reads the query.
+    pub fn parse(query: &Query) -> Result<IncludeObject, Failure> {
+        match query.text("includeObject") {
+            "" | "Metadata" => Ok(IncludeObject::Metadata),
+            "None" => Ok(IncludeObject::None),
+            "Object" => Ok(IncludeObject::Object),
+            other => {
+                let detail = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = FieldError::invalid_str(&FieldPath::root("includeObject"), other, detail);
+                Err(Failure::bad_request(format!("Unable to convert to Table as requested: {error}")))
+            }
+        }
+    }
+}
+
+/// How the rows of a Table are made.
+pub struct TableStyle {
+    /// Version of the Table.
+    pub version: MetaVersion,
+    /// What stands beside the cells.
+    pub include: IncludeObject,
+    /// Now, for ages.
+    pub print: PrintContext,
+}
+
+/// Opens a Table up to its rows: `list_metadata` is JSON; without `columns`
+/// they are null, as in all but the first event of a watch.
+pub fn open(version: MetaVersion, list_metadata: &[u8], columns: Option<&[Column]>, out: &mut Vec<u8>) {
+    encode::put_kind(&meta_kind(version, "Table"), version.api_version(), out);
+    out.extend_from_slice(b",\"metadata\":");
+    out.extend_from_slice(list_metadata);
+    out.extend_from_slice(b",\"columnDefinitions\":");
+    match columns {
+        Some(columns) => put_columns(columns, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"rows\":");
+}
+
+/// Appends one row.
+pub fn put_row(
+    resource: &ServedResource,
+    item: Item<'_>,
+    style: &TableStyle,
+    out: &mut Vec<u8>,
+) -> Result<(), ApiError> {
+    let tree = encode::stored_tree(resource, item)?;
+    let cells = resource.definition.strategy.cells(&tree, &style.print);
+    out.extend_from_slice(b"{\"cells\":");
+    codec::json::encode_any(&Value::List(cells), out);
+    out.extend_from_slice(b",\"object\":");
+    match style.include {
+        IncludeObject::None => out.extend_from_slice(b"null"),
+        IncludeObject::Metadata => put_partial(&tree, style.version, out),
+        IncludeObject::Object => {
+            out.extend_from_slice(&encode::object_json(resource, item, &resource.definition.gvk())?);
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// True if an empty Table of these columns has `rows: null`: resources without
+/// a printer of their own do, those with one have an empty list.
+pub fn empty_rows_are_null(columns: &[Column]) -> bool {
+    matches!(columns, [name, created] if name.name == "Name" && created.name == "Created At")
+}
+
+/// Appends a PartialObjectMetadata of an object.
+pub fn put_partial(tree: &Value, version: MetaVersion, out: &mut Vec<u8>) {
+    encode::put_kind(&meta_kind(version, "PartialObjectMetadata"), version.api_version(), out);
+    out.extend_from_slice(b",\"metadata\":");
+    codec::json::encode(schema::builtin(), Known::ObjectMeta.ty(), metadata(tree), out);
+    out.push(b'}');
+}
+
+/// The protobuf message of a PartialObjectMetadata.
+pub fn partial_protobuf(tree: &Value) -> Vec<u8> {
+    let mut metadata_message = Vec::with_capacity(256);
+    codec::protobuf::encode(schema::builtin(), Known::ObjectMeta.ty(), metadata(tree), &mut metadata_message);
+    let mut out = Vec::with_capacity(metadata_message.len() + 4);
+    crate::wire::put_bytes(1, &metadata_message, &mut out);
+    out
+}
+
+/// A kind of `meta.k8s.io`.
+pub fn meta_kind(version: MetaVersion, kind: &'static str) -> GroupVersionKind {
+    let version = match version {
+        MetaVersion::V1 => "v1",
+        MetaVersion::V1beta1 => "v1beta1",
+    };
+    GroupVersionKind::new("meta.k8s.io", version, kind)
+}
+
+fn metadata(tree: &Value) -> &Value {
+    const EMPTY: &Value = &Value::map();
+    tree.get("metadata").unwrap_or(EMPTY)
+}
+
+fn put_columns(columns: &[Column], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (i, column) in columns.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"name\":");
+        encode::json_string(&column.name, out);
+        out.extend_from_slice(b",\"type\":");
+        encode::json_string(column.kind, out);
+        out.extend_from_slice(b",\"format\":");
+        encode::json_string(column.format, out);
+        out.extend_from_slice(b",\"description\":\"\",\"priority\":");
+        out.push(if column.wide { b'1' } else { b'0' });
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_without_columns_says_null() {
+        let mut out = Vec::new();
+        open(MetaVersion::V1, b"{}", None, &mut out);
+        let expect =
+            r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{},"columnDefinitions":null,"rows":"#;
+        assert_eq!(String::from_utf8(out).expect("text"), expect);
+    }
+
+    #[test]
+    fn columns_tell_type_format_and_priority() {
+        let mut out = Vec::new();
+        put_columns(&[Column::name(), Column::integer("Ready").wide()], &mut out);
+        let expect = concat!(
+            r#"[{"name":"Name","type":"string","format":"name","description":"","priority":0},"#,
+            r#"{"name":"Ready","type":"integer","format":"","description":"","priority":1}]"#
+        );
+        assert_eq!(String::from_utf8(out).expect("text"), expect);
+    }
+
+    #[test]
+    fn include_object_takes_three_words() {
+        assert_eq!(IncludeObject::parse(&Query::parse("includeObject=")).ok(), Some(IncludeObject::Metadata));
+        assert_eq!(IncludeObject::parse(&Query::parse("includeObject=None")).ok(), Some(IncludeObject::None));
+        assert!(IncludeObject::parse(&Query::parse("includeObject=none")).is_err());
+    }
+}
