@@ -64,7 +64,8 @@ impl Store {
         items: &[Arc<Object>],
     ) -> Result<(), ApiError> {
         let workers = self.config.delete_collection_workers.max(1);
-        stream::iter(items)
+        // Owned items: futures over borrowed ones cannot be proven `Send` by who boxes them.
+        stream::iter(items.to_vec())
             .map(|item| async move {
                 let key = String::from_utf8_lossy(&item.key);
                 let name = key.rsplit('/').next().unwrap_or_default();
