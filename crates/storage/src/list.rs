@@ -291,3 +291,63 @@ fn read_error(key: &str, error: BackendError, revision: Revision, resume: Option
         (error, _) => backend_error(key, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meta::selector::FieldSelector;
+
+    use super::*;
+    use crate::testing::Pods;
+    use crate::{Predicate, Storage};
+
+    fn named(name: &str, limit: u64) -> ListRequest {
+        let fields = FieldSelector::equals("metadata.name", name);
+        let predicate = Predicate { fields, ..Predicate::default() };
+        ListRequest { predicate, limit, recursive: true, ..ListRequest::default() }
+    }
+
+    async fn pods(n: usize) -> Pods {
+        let pods = Pods::new();
+        for n in 0..n {
+            pods.create("ns", &format!("pod-{n:04}")).await;
+        }
+        pods
+    }
+
+    #[tokio::test]
+    async fn pages_that_find_too_little_double() {
+        let pods = pods(1000).await;
+        let before = pods.model.ranges_served();
+        let list = pods.store.list("/pods", named("pod-0999", 1)).await.unwrap();
+        assert_eq!(list.items.count(), 1);
+        // 1 + 2 + 4 + ... + 512 = 1023
+        assert_eq!(pods.model.ranges_served() - before, 10);
+    }
+
+    #[tokio::test]
+    async fn without_a_limit_one_read_is_enough() {
+        let pods = pods(100).await;
+        for request in [named("pod-0099", 0), ListRequest { recursive: true, ..ListRequest::default() }] {
+            let before = pods.model.ranges_served();
+            pods.store.list("/pods", request).await.unwrap();
+            assert_eq!(pods.model.ranges_served() - before, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_continued_list_that_cannot_go_on_says_so() {
+        let compacted = || BackendError::Compacted { compacted: Revision(9) };
+        let expired = |resume: Option<&str>| match read_error(
+            "",
+            compacted(),
+            Revision(1),
+            resume.map(str::to_owned),
+        ) {
+            Error::Api(ApiError::Expired { message, continue_token }) => (message, continue_token),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(expired(None), (EXPIRED.to_owned(), String::new()));
+        assert_eq!(expired(Some("")), (CONTINUE_EXPIRED.to_owned(), String::new()));
+        assert_eq!(expired(Some("next")), (CONTINUE_INCONSISTENT.to_owned(), "next".to_owned()));
+    }
+}

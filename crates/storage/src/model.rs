@@ -48,6 +48,7 @@ struct State {
     next_lease: i64,
     /// Counts progress requests; a watch answers when it has seen fewer.
     progress_requests: u64,
+    ranges: u64,
 }
 
 struct Version {
@@ -71,6 +72,7 @@ impl Model {
             leases: BTreeMap::new(),
             next_lease: 1,
             progress_requests: 0,
+            ranges: 0,
         };
         let shared = Shared {
             clock: environment.clock.clone(),
@@ -78,6 +80,11 @@ impl Model {
             changed: watch::Sender::new(()),
         };
         Model { shared: Arc::new(shared) }
+    }
+
+    /// Range requests served so far, for tests that count round trips.
+    pub fn ranges_served(&self) -> u64 {
+        self.shared.state.lock().ranges
     }
 
     /// Runs `act` on the state as it is now, that is without what has expired.
@@ -99,7 +106,10 @@ impl Model {
 #[async_trait]
 impl Backend for Model {
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, BackendError> {
-        self.with(|state| state.range(&request))
+        self.with(|state| {
+            state.ranges += 1;
+            state.range(&request)
+        })
     }
 
     async fn txn(&self, txn: Txn) -> Result<TxnResponse, BackendError> {

@@ -19,17 +19,21 @@ use crate::{Identity, JsonCodec, LeaseOptions, Model, ObjectStore, ObjectStoreCo
 
 /// Time passes when told to.
 #[derive(Default)]
-pub(crate) struct ManualClock(Mutex<(Duration, Vec<(Duration, oneshot::Sender<()>)>)>);
+pub(crate) struct ManualClock(Mutex<Time>);
+
+#[derive(Default)]
+struct Time {
+    now: Duration,
+    sleepers: Vec<(Duration, oneshot::Sender<()>)>,
+}
 
 impl ManualClock {
     pub(crate) fn advance(&self, by: Duration) {
-        let mut inner = self.0.lock();
-        inner.0 += by;
-        let now = inner.0;
-        let (due, waiting) = std::mem::take(&mut inner.1).into_iter().partition(|(at, _)| *at <= now);
-        inner.1 = waiting;
-        drop(inner);
-        let due: Vec<(Duration, oneshot::Sender<()>)> = due;
+        let mut time = self.0.lock();
+        time.now += by;
+        let now = time.now;
+        let due = time.sleepers.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>();
+        drop(time);
         for (_, sleeper) in due {
             // A sleeper that nobody waits for any more is no concern.
             let _ = sleeper.send(());
@@ -43,14 +47,14 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.lock().0
+        self.0.lock().now
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
-        let mut inner = self.0.lock();
-        let at = inner.0 + duration;
-        inner.1.push((at, sender));
+        let mut time = self.0.lock();
+        let at = time.now + duration;
+        time.sleepers.push((at, sender));
         receiver.map(|_| ()).boxed()
     }
 }

@@ -11,6 +11,7 @@ pub trait Transformer: Send + Sync {
 
     /// The data behind a stored value, and whether it should be written anew
     /// although it has not changed, e.g. after a key rotation (A-UPD-8).
+    #[allow(clippy::wrong_self_convention, reason = "named after the direction, as its twin")]
     fn from_storage(&self, value: Bytes, context: &[u8]) -> Result<(Bytes, bool), TransformError>;
 }
 

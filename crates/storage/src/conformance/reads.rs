@@ -92,6 +92,11 @@ pub async fn transformation_failure(suite: &Suite) {
     assert!(unreadable(&error), "{error}");
     let error = suite.list("/pods", recursive()).await.err().expect("one of them is unreadable");
     assert!(unreadable(&error), "{error}");
+    if let Error::Api(ApiError::StorageRead { causes, .. }) = &error {
+        // A-TRF-3: the client learns which ones.
+        let keys: Vec<&str> = causes.iter().map(|(_, _, key)| key.as_str()).collect();
+        assert_eq!(keys, ["/registry/pods/test-ns/foo"]);
+    }
     let mut change = |tree: Value, _: Revision| Ok((tree, None));
     let error = suite.update(KEY, None, &mut change).await.unwrap_err();
     assert!(unreadable(&error), "{error}");

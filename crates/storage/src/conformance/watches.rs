@@ -49,7 +49,7 @@ pub async fn watch(suite: &Suite) {
     let back = suite.set(KEY, &["metadata", "labels", "app"], "x").await.revision;
     let gone = suite.delete(KEY).await.expect("a delete").revision;
 
-    let foo = [
+    let changes = [
         (Added, made),
         (Modified, entered),
         (Modified, changed),
@@ -58,7 +58,7 @@ pub async fn watch(suite: &Suite) {
         (Modified, back),
         (Deleted, gone),
     ];
-    for (kind, revision) in foo {
+    for (kind, revision) in changes {
         single.expect(kind, "ns/foo", revision).await;
     }
     for watch in [&mut everything, &mut namespace] {
@@ -67,7 +67,7 @@ pub async fn watch(suite: &Suite) {
     everything.expect(Added, "ns-bad/foo", sibling).await;
     for watch in [&mut everything, &mut namespace] {
         watch.expect(Added, "ns/foobar", longer).await;
-        for (kind, revision) in &foo[1..] {
+        for (kind, revision) in &changes[1..] {
             watch.expect(*kind, "ns/foo", *revision).await;
         }
     }
