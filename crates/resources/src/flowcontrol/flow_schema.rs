@@ -1,0 +1,289 @@
+//! Flow schemas send requests to a priority level: the one with the lowest
+//! precedence that matches wins.
+
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use schema::Value;
+
+use crate::check::{self, at, text};
+use crate::defaults;
+use crate::flowcontrol::GROUP;
+use crate::print as show;
+
+const PRECEDENCE_DEFAULT: i64 = 1000;
+const PRECEDENCE_MAX: i64 = 10_000;
+const VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+
+/// Flow schemas as served.
+pub fn definition() -> ResourceDef {
+    ResourceDef {
+        namespaced: false,
+        subresources: vec![Subresource::status()],
+        columns: vec![
+            Column::name(),
+            Column::string("PriorityLevel"),
+            Column::string("MatchingPrecedence"),
+            Column::string("DistinguisherMethod"),
+            Column::string("Age"),
+            Column::string("MissingPL"),
+        ],
+        generation: true,
+        ..ResourceDef::stored(GROUP, "v1", "flowschemas", "FlowSchema", FlowSchemaStrategy)
+    }
+}
+
+struct FlowSchemaStrategy;
+
+impl Strategy for FlowSchemaStrategy {
+    fn default(&self, object: &mut Value) {
+        let spec = defaults::ensure(object, "spec");
+        defaults::number(spec, "matchingPrecedence", PRECEDENCE_DEFAULT);
+    }
+
+    fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
+        validate(object)
+    }
+
+    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+        validate(object)
+    }
+
+    fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
+        let distinguisher = object.str_at(&["spec", "distinguisherMethod", "type"]).unwrap_or(show::NONE);
+        let between = [
+            text(object, &["spec", "priorityLevelConfiguration", "name"]).into(),
+            object.int_at(&["spec", "matchingPrecedence"]).unwrap_or_default().into(),
+            distinguisher.into(),
+        ];
+        let mut cells = show::with_name_and_age(object, print, between);
+        let conditions = object.list_at(&["status", "conditions"]);
+        let dangling = conditions.iter().find(|condition| text(condition, &["type"]) == "Dangling");
+        cells.push(dangling.map_or("?", |condition| text(condition, &["status"])).into());
+        cells
+    }
+}
+
+fn validate(object: &Value) -> FieldErrors {
+    let mut errors = Vec::new();
+    let spec = at("spec");
+    let precedence = object.int_at(&["spec", "matchingPrecedence"]).unwrap_or_default();
+    let path = spec.child("matchingPrecedence");
+    if precedence <= 0 {
+        errors.push(FieldError::invalid(&path, &precedence.into(), "must be a positive value"));
+    }
+    if precedence > PRECEDENCE_MAX {
+        let detail = format!("must not be greater than {PRECEDENCE_MAX}");
+        errors.push(FieldError::invalid(&path, &precedence.into(), detail));
+    }
+    if precedence == 1 && ObjectMeta::of(object).name() != "exempt" {
+        let detail = "only the schema named 'exempt' may have matchingPrecedence 1";
+        errors.push(FieldError::invalid(&path, &precedence.into(), detail));
+    }
+    validate_distinguisher(&mut errors, object.at(&["spec", "distinguisherMethod"]));
+    let level = text(object, &["spec", "priorityLevelConfiguration", "name"]);
+    let path = spec.child("priorityLevelConfiguration.name");
+    if level.is_empty() {
+        errors.push(FieldError::required(&path, "must reference a priority level"));
+    } else {
+        check::messages(&mut errors, &path, level, meta::validation::is_dns1123_subdomain(level));
+    }
+    for (i, rule) in object.list_at(&["spec", "rules"]).iter().enumerate() {
+        validate_rule(&mut errors, &spec.child("rules").index(i), rule);
+    }
+    errors
+}
+
+fn validate_distinguisher(errors: &mut FieldErrors, method: Option<&Value>) {
+    let Some(method) = method else { return };
+    if !matches!(text(method, &["type"]), "ByNamespace" | "ByUser") {
+        // The original shows the whole method, not its type.
+        let shown = crate::go_form::show("io.k8s.api.flowcontrol.v1.FlowDistinguisherMethod", Some(method));
+        let kind = meta::field::FieldErrorType::NotSupported;
+        let detail = "supported values: \"ByNamespace\", \"ByUser\"";
+        errors.push(FieldError::new(kind, &at("spec.distinguisherMethod.type"), shown, detail));
+    }
+}
+
+fn validate_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+    let subjects = rule.list_at(&["subjects"]);
+    if subjects.is_empty() {
+        let detail = "subjects must contain at least one value";
+        errors.push(FieldError::required(&path.child("subjects"), detail));
+    }
+    for (i, subject) in subjects.iter().enumerate() {
+        validate_subject(errors, &path.child("subjects").index(i), subject);
+    }
+    let (resources, others) = (rule.list_at(&["resourceRules"]), rule.list_at(&["nonResourceRules"]));
+    if resources.is_empty() && others.is_empty() {
+        let detail = "at least one of resourceRules and nonResourceRules has to be non-empty";
+        errors.push(FieldError::required(path, detail));
+    }
+    for (i, rule) in resources.iter().enumerate() {
+        validate_resource_rule(errors, &path.child("resourceRules").index(i), rule);
+    }
+    for (i, rule) in others.iter().enumerate() {
+        validate_non_resource_rule(errors, &path.child("nonResourceRules").index(i), rule);
+    }
+}
+
+fn validate_subject(errors: &mut FieldErrors, path: &FieldPath, subject: &Value) {
+    const MEMBERS: [(&str, &str); 3] =
+        [("ServiceAccount", "serviceAccount"), ("User", "user"), ("Group", "group")];
+    let kind = text(subject, &["kind"]);
+    let Some((_, own)) = MEMBERS.iter().find(|(known, _)| *known == kind) else {
+        check::one_of(errors, &path.child("kind"), kind, &["Group", "ServiceAccount", "User"]);
+        return;
+    };
+    match subject.get(own) {
+        None => {
+            let detail = format!("{own} is required when subject kind is '{kind}'");
+            errors.push(FieldError::required(&path.child(own), detail));
+        }
+        Some(member) => {
+            check::required(errors, &path.child(own).child("name"), text(member, &["name"]));
+            if kind == "ServiceAccount" && text(member, &["namespace"]).is_empty() {
+                let detail = "must specify namespace for service account";
+                errors.push(FieldError::required(&path.child(own).child("namespace"), detail));
+            }
+        }
+    }
+    for (_, other) in MEMBERS.iter().filter(|(_, other)| other != own && subject.get(other).is_some()) {
+        let detail = format!("{other} is forbidden when subject kind is not '{}'", capitalized(other));
+        errors.push(FieldError::forbidden(&path.child(other), detail));
+    }
+}
+
+fn capitalized(member: &str) -> &'static str {
+    match member {
+        "serviceAccount" => "ServiceAccount",
+        "user" => "User",
+        _ => "Group",
+    }
+}
+
+fn validate_resource_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+    validate_verbs(errors, path, rule);
+    for (key, what) in [("apiGroups", "api group"), ("resources", "resource")] {
+        let values = rule.list_at(&[key]);
+        let path = path.child(key);
+        if values.is_empty() {
+            errors
+                .push(FieldError::required(&path, format!("resource rules must supply at least one {what}")));
+        } else if values.len() > 1 && values.contains(&"*".into()) {
+            let shown = Value::List(values.to_vec());
+            let detail = format!("if '*' is present, must not specify other {what}s");
+            errors.push(FieldError::invalid(&path, &shown, detail));
+        }
+    }
+    let namespaces = rule.list_at(&["namespaces"]);
+    let cluster = rule.bool_at(&["clusterScope"]).unwrap_or_default();
+    let path = path.child("namespaces");
+    if namespaces.is_empty() && !cluster {
+        let detail = "resource rules that are not cluster scoped must supply at least one namespace";
+        errors.push(FieldError::required(&path, detail));
+    } else if namespaces.len() > 1 && namespaces.contains(&"*".into()) {
+        let shown = Value::List(namespaces.to_vec());
+        errors.push(FieldError::invalid(
+            &path,
+            &shown,
+            "if '*' is present, must not specify other namespaces",
+        ));
+    }
+}
+
+fn validate_verbs(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+    let verbs = rule.list_at(&["verbs"]);
+    let path = path.child("verbs");
+    if verbs.is_empty() {
+        errors.push(FieldError::required(&path, "verbs must contain at least one value"));
+    } else if verbs.contains(&"*".into()) {
+        if verbs.len() > 1 {
+            let detail = "if '*' is present, must not specify other verbs";
+            errors.push(FieldError::invalid(&path, &Value::List(verbs.to_vec()), detail));
+        }
+    } else if !verbs.iter().all(|verb| verb.as_str().is_some_and(|verb| VERBS.contains(&verb))) {
+        errors.push(FieldError::not_supported(&path, &Value::List(verbs.to_vec()), VERBS));
+    }
+}
+
+fn validate_non_resource_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+    if rule.list_at(&["verbs"]).is_empty() {
+        errors.push(FieldError::required(&path.child("verbs"), "verbs must contain at least one value"));
+    }
+    let urls = rule.list_at(&["nonResourceURLs"]);
+    let path = path.child("nonResourceURLs");
+    if urls.is_empty() {
+        errors.push(FieldError::required(&path, "nonResourceURLs must contain at least one value"));
+    }
+    for (i, url) in urls.iter().filter_map(Value::as_str).enumerate().filter(|(_, url)| *url != "*") {
+        if let Some(detail) = problem_of_url(url) {
+            errors.push(FieldError::invalid_str(&path.index(i), url, detail));
+        }
+    }
+}
+
+fn problem_of_url(url: &str) -> Option<&'static str> {
+    match url {
+        "" => Some("nonResourceURL must not be empty"),
+        "/" => None,
+        _ if !url.starts_with('/') => Some("must start with slash"),
+        _ if url.contains(' ') => Some("must not contain white-space"),
+        _ if url.contains("//") => Some("must not contain double slash"),
+        _ => {
+            let star = url.find('*');
+            let allowed = star.is_none() || (star == Some(url.len() - 1) && url.ends_with("/*"));
+            (!allowed).then_some("wildcard can only do suffix matching")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cells, defaulted, problems};
+
+    fn schema(rules: &str) -> Value {
+        let spec = format!(r#"{{"priorityLevelConfiguration":{{"name":"w"}},"rules":[{rules}]}}"#);
+        defaulted(&definition(), &format!(r#"{{"metadata":{{"name":"a"}},"spec":{spec}}}"#))
+    }
+
+    #[test]
+    fn precedence_is_a_thousand_by_default() {
+        let cells = cells(&definition(), &schema(""));
+        assert_eq!(cells[1..4], ["w".into(), Value::Int(1000), "<none>".into()]);
+        assert_eq!(cells[5], Value::from("?"));
+    }
+
+    #[test]
+    fn rules_name_subjects_and_requests() {
+        for (rules, expected) in [
+            (
+                r#"{"subjects":[{"kind":"User"}],"nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["/x"]}]}"#,
+                "spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User'",
+            ),
+            (
+                r#"{"subjects":[{"kind":"Group","group":{"name":"g"}}],"resourceRules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]}"#,
+                "spec.rules[0].resourceRules[0].namespaces: Required value: resource rules that are not cluster scoped \
+                 must supply at least one namespace",
+            ),
+            (
+                r#"{"subjects":[{"kind":"Group","group":{"name":"g"}}],"nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["x"]}]}"#,
+                "spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value: \"x\": must start with slash",
+            ),
+        ] {
+            assert_eq!(problems(&definition(), &schema(rules)), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_distinguisher_is_shown_whole() {
+        let mut schema = schema("");
+        schema.set(&["spec", "distinguisherMethod", "type"], "ByMood");
+        assert_eq!(
+            problems(&definition(), &schema),
+            ["spec.distinguisherMethod.type: Unsupported value: {\"Type\":\"ByMood\"}: supported values: \
+              \"ByNamespace\", \"ByUser\""]
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! How Go prints a struct in an error text: JSON with the names of the Go
+//! fields, in their order, everything absent written out.
+//!
+//! The original validates internal types, which have no JSON names. Their
+//! fields are those of the served types, so the schema table is enough. Types
+//! of `apimachinery` are shared and keep their JSON form.
+
+use schema::{Field, FieldFlags, Kind, Scalar, Schema, TypeId, Value};
+
+const SHARED: &str = "io.k8s.apimachinery.";
+
+/// Abbreviations that Go writes in capitals at the start of a name.
+const CAPITALS: &[&str] = &[
+    "api", "ca", "cel", "cidr", "csi", "fs", "gce", "http", "id", "ip", "iscsi", "nfs", "rbd", "tls", "uid",
+    "url",
+];
+
+/// `value` of the type with an OpenAPI name, e.g. `io.k8s.api.rbac.v1.RoleRef`.
+/// A type the table does not know is shown as plain JSON.
+pub fn show(type_name: &str, value: Option<&Value>) -> String {
+    let schema = schema::builtin();
+    let mut out = String::new();
+    match schema.named(type_name) {
+        Some(ty) => write(schema, ty, value, true, &mut out),
+        None => plain(value.unwrap_or(&Value::Null), &mut out),
+    }
+    out
+}
+
+/// A list of structs of one type.
+pub fn show_list(type_name: &str, items: &[Value]) -> String {
+    let items: Vec<String> = items.iter().map(|item| show(type_name, Some(item))).collect();
+    format!("[{}]", items.join(","))
+}
+
+fn write(schema: &Schema, ty: TypeId, value: Option<&Value>, zero_struct: bool, out: &mut String) {
+    let ty = schema.ty(ty);
+    let value = value.filter(|value| !value.is_null());
+    match (&ty.kind, value) {
+        (Kind::Struct { .. }, _) if ty.name.starts_with(SHARED) => match value {
+            Some(value) => plain(value, out),
+            None => out.push_str(if zero_struct { "{}" } else { "null" }),
+        },
+        (Kind::Struct { fields, .. }, _) if value.is_some() || zero_struct => {
+            write_struct(schema, fields, value, out);
+        }
+        (Kind::List(item), Some(Value::List(items))) => {
+            out.push('[');
+            for (i, value) in items.iter().enumerate() {
+                comma(i, out);
+                write(schema, *item, Some(value), true, out);
+            }
+            out.push(']');
+        }
+        (Kind::Map(item), Some(Value::Map(map))) => {
+            out.push('{');
+            for (i, (key, value)) in map.iter().enumerate() {
+                comma(i, out);
+                string(key, out);
+                out.push(':');
+                write(schema, *item, Some(value), true, out);
+            }
+            out.push('}');
+        }
+        (_, Some(value)) => plain(value, out),
+        (Kind::Scalar(scalar), None) if zero_struct => out.push_str(zero(*scalar)),
+        (_, None) => out.push_str("null"),
+    }
+}
+
+fn write_struct(schema: &Schema, fields: &[Field], value: Option<&Value>, out: &mut String) {
+    out.push('{');
+    for (i, field) in fields.iter().enumerate() {
+        comma(i, out);
+        string(&go_name(&field.name), out);
+        out.push(':');
+        let pointer = field.flags.has(FieldFlags::POINTER);
+        write(schema, field.ty, value.and_then(|value| value.get(&field.name)), !pointer, out);
+    }
+    out.push('}');
+}
+
+fn zero(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::String => "\"\"",
+        Scalar::Int32 | Scalar::Int64 | Scalar::Float64 | Scalar::IntOrString => "0",
+        Scalar::Bool => "false",
+        Scalar::Quantity => "\"0\"",
+        Scalar::Bytes
+        | Scalar::Time
+        | Scalar::MicroTime
+        | Scalar::RawExtension
+        | Scalar::FieldsV1
+        | Scalar::Json
+        | Scalar::JsonSchemaOr
+        | Scalar::Object => "null",
+    }
+}
+
+/// The Go name of a field: first letter large, leading and trailing abbreviations in capitals.
+fn go_name(json_name: &str) -> String {
+    let head = json_name.find(|c: char| c.is_ascii_uppercase()).unwrap_or(json_name.len());
+    let (first, rest) = json_name.split_at(head);
+    let mut name = match first.strip_suffix('s') {
+        _ if CAPITALS.contains(&first) => first.to_ascii_uppercase(),
+        Some(one) if CAPITALS.contains(&one) => one.to_ascii_uppercase() + "s",
+        _ => capitalized(first),
+    };
+    name.push_str(rest);
+    name
+}
+
+fn capitalized(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map(|c| c.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
+}
+
+fn plain(value: &Value, out: &mut String) {
+    match value {
+        Value::String(text) => string(text, out),
+        Value::List(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                comma(i, out);
+                plain(item, out);
+            }
+            out.push(']');
+        }
+        Value::Map(map) => {
+            out.push('{');
+            for (i, (key, value)) in map.iter().enumerate() {
+                comma(i, out);
+                string(key, out);
+                out.push(':');
+                plain(value, out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&meta::field::show(scalar)),
+    }
+}
+
+fn comma(i: usize, out: &mut String) {
+    if i > 0 {
+        out.push(',');
+    }
+}
+
+/// A JSON string as Go's encoder writes it: HTML characters are escaped.
+fn string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::Map;
+
+    #[test]
+    fn fields_have_go_names_and_none_is_left_out() {
+        let role = Value::from(Map::from([("kind", "Role"), ("name", "other"), ("apiGroup", "g")]));
+        assert_eq!(
+            show("io.k8s.api.rbac.v1.RoleRef", Some(&role)),
+            r#"{"APIGroup":"g","Kind":"Role","Name":"other"}"#
+        );
+        let driver = Value::from(Map::from([("nodeID", "m"), ("name", "d")]));
+        assert_eq!(
+            show("io.k8s.api.storage.v1.CSINodeDriver", Some(&driver)),
+            r#"{"Name":"d","NodeID":"m","TopologyKeys":null,"Allocatable":null}"#
+        );
+    }
+
+    #[test]
+    fn shared_types_keep_their_json_names() {
+        let selector = Value::from(Map::from([("matchLabels", Map::from([("a", "<")]))]));
+        assert_eq!(
+            show("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", Some(&selector)),
+            r#"{"matchLabels":{"a":"\u003c"}}"#
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Service CIDRs are the ranges cluster IPs of services are taken from: one
+//! range, or one of each IP family. They cannot be changed, only added to.
+
+use ipnet::IpNet;
+use meta::{FieldError, FieldErrors};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use schema::Value;
+
+use crate::check::{self, at};
+use crate::networking::GROUP;
+use crate::print as show;
+
+/// The text a malformed range is refused with.
+pub(super) const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
+/// Service CIDRs as served.
+pub fn definition() -> ResourceDef {
+    ResourceDef {
+        namespaced: false,
+        subresources: vec![Subresource::status()],
+        columns: vec![Column::name(), Column::string("CIDRs"), Column::string("Age")],
+        ..ResourceDef::stored(GROUP, "v1", "servicecidrs", "ServiceCIDR", ServiceCidrStrategy)
+    }
+}
+
+struct ServiceCidrStrategy;
+
+impl Strategy for ServiceCidrStrategy {
+    fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
+        validate(object)
+    }
+
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        let (new, old) = (object.list_at(&["spec", "cidrs"]), old.list_at(&["spec", "cidrs"]));
+        let upgraded = old.len() == 1 && new.len() == 2 && new[0] == old[0];
+        if new != old && !upgraded {
+            let shown = Value::List(new.to_vec());
+            errors.push(FieldError::invalid(&at("spec.cidrs"), &shown, check::IMMUTABLE));
+        } else if upgraded {
+            errors = validate(object);
+        }
+        errors
+    }
+
+    fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
+        let cidrs: Vec<&str> = object.list_at(&["spec", "cidrs"]).iter().filter_map(Value::as_str).collect();
+        show::with_name_and_age(object, print, [cidrs.join(",").into()])
+    }
+}
+
+fn validate(object: &Value) -> FieldErrors {
+    let path = at("spec.cidrs");
+    let cidrs = object.list_at(&["spec", "cidrs"]);
+    if cidrs.is_empty() {
+        return FieldError::required(&path, "at least one CIDR required").into();
+    }
+    let mut errors = Vec::new();
+    if cidrs.len() > 2 {
+        let shown = crate::go_form::show("io.k8s.api.networking.v1.ServiceCIDRSpec", object.get("spec"));
+        return check::invalid_shown(&path, shown, "may only hold up to 2 values").into();
+    }
+    let mut networks = Vec::new();
+    for (i, text) in cidrs.iter().filter_map(Value::as_str).enumerate() {
+        match text.parse::<IpNet>() {
+            Err(_) => errors.push(FieldError::invalid_str(&path.index(i), text, INVALID)),
+            Ok(network) if network.addr() != network.network() => {
+                let detail = "must not have bits set beyond the prefix length";
+                errors.push(FieldError::invalid_str(&path.index(i), text, detail));
+            }
+            Ok(network) => networks.push(network),
+        }
+    }
+    if let [a, b] = networks[..]
+        && a.addr().is_ipv4() == b.addr().is_ipv4()
+    {
+        let detail =
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        errors.push(FieldError::invalid(&path, &Value::List(cidrs.to_vec()), detail));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{object, problems};
+
+    #[test]
+    fn one_range_for_each_family() {
+        for (cidrs, expected) in [
+            (r#"["192.168.1.0/24","fd00::/64"]"#, None),
+            ("[]", Some("spec.cidrs: Required value: at least one CIDR required")),
+            (
+                r#"["192.168.1.1/24"]"#,
+                Some(
+                    "spec.cidrs[0]: Invalid value: \"192.168.1.1/24\": must not have bits set beyond the prefix length",
+                ),
+            ),
+            (
+                r#"["192.168.1.0/24","fd00::/64","192.168.2.0/24"]"#,
+                Some(
+                    "spec.cidrs: Invalid value: {\"CIDRs\":[\"192.168.1.0/24\",\"fd00::/64\",\"192.168.2.0/24\"]}: \
+                     may only hold up to 2 values",
+                ),
+            ),
+        ] {
+            let range = object(&format!(r#"{{"spec":{{"cidrs":{cidrs}}}}}"#));
+            assert_eq!(problems(&definition(), &range), expected.into_iter().collect::<Vec<_>>(), "{cidrs}");
+        }
+    }
+}

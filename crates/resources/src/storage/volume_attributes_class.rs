@@ -1,0 +1,98 @@
+//! Volume attributes classes name settings a volume can be switched between.
+//! One in use is protected by a finalizer, which every new one gets.
+
+use meta::{FieldError, FieldErrors, ObjectMetaMut};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
+use schema::Value;
+
+use crate::check::{self, at, text};
+use crate::print as show;
+use crate::storage::{GROUP, storage_class};
+
+const PROTECTION: &str = "kubernetes.io/vac-protection";
+
+/// Volume attributes classes as served.
+pub fn definition() -> ResourceDef {
+    ResourceDef {
+        namespaced: false,
+        short_names: vec!["vac".into()],
+        columns: vec![Column::name(), Column::string("DriverName"), Column::string("Age")],
+        returns_deleted_object: true,
+        ..ResourceDef::stored(
+            GROUP,
+            "v1",
+            "volumeattributesclasses",
+            "VolumeAttributesClass",
+            VolumeAttributesClassStrategy,
+        )
+    }
+}
+
+struct VolumeAttributesClassStrategy;
+
+impl Strategy for VolumeAttributesClassStrategy {
+    /// The original adds the finalizer in an admission plugin that does nothing else.
+    fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
+        let mut meta = ObjectMetaMut::of(object);
+        let mut finalizers: Vec<String> = meta.view().finalizers().map(str::to_owned).collect();
+        if !finalizers.iter().any(|finalizer| finalizer == PROTECTION) {
+            finalizers.push(PROTECTION.to_owned());
+            meta.set_finalizers(finalizers);
+        }
+    }
+
+    fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        let driver = text(object, &["driverName"]);
+        if check::required(&mut errors, &at("driverName"), driver) {
+            let lower = driver.to_lowercase();
+            check::messages(
+                &mut errors,
+                &at("driverName"),
+                driver,
+                meta::validation::is_qualified_name(&lower),
+            );
+        }
+        storage_class::validate_parameters(&mut errors, object, false);
+        errors
+    }
+
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let changed = |field: &&str| !check::same(object.get(field), old.get(field));
+        let refused = |field| FieldError::forbidden(&at(field), format!("updates to {field} are forbidden."));
+        ["driverName", "parameters"].into_iter().filter(changed).map(refused).collect()
+    }
+
+    fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
+        show::with_name_and_age(object, print, [text(object, &["driverName"]).into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{context, object, problems, update_problems};
+
+    #[test]
+    fn a_new_class_is_protected_once() {
+        let mut class = object(r#"{"driverName":"d","parameters":{"a":"b"}}"#);
+        for _ in 0..2 {
+            definition().strategy.prepare_for_create(&context(), &mut class);
+        }
+        assert_eq!(class.at(&["metadata", "finalizers"]), Some(&Value::from(vec![PROTECTION])));
+    }
+
+    #[test]
+    fn settings_are_given_and_fixed() {
+        let old = object(r#"{"driverName":"d","parameters":{"a":"b"}}"#);
+        let new = object(r#"{"driverName":"d"}"#);
+        assert_eq!(
+            problems(&definition(), &new),
+            ["parameters: Required value: must contain at least one key/value pair"]
+        );
+        assert_eq!(
+            update_problems(&definition(), &new, &old),
+            ["parameters: Forbidden: updates to parameters are forbidden."]
+        );
+    }
+}
