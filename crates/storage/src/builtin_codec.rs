@@ -1,9 +1,10 @@
-//! Built-in types as they are stored: protobuf in its envelope, or JSON.
+//! Built-in types as they are stored: protobuf in its envelope, JSON or YAML.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use codec::protobuf::envelope;
+use codec::{DecodeError, StrictError};
 use meta::{ApiError, GroupVersion};
 use schema::{Schema, TypeId, Value};
 
@@ -21,6 +22,8 @@ pub enum StorageMedia {
     Protobuf,
     /// `application/json`
     Json,
+    /// `application/yaml`
+    Yaml,
 }
 
 /// Objects of one built-in kind, written in its storage version.
@@ -80,14 +83,12 @@ impl BuiltinCodec {
         Ok(object)
     }
 
-    fn decode_json(&self, data: &[u8]) -> Result<Value, Error> {
-        let decode = |ty| codec::json::decode(self.schema, ty, data, None).map_err(undecodable);
+    fn decode_text(&self, data: &[u8], decode: DecodeText) -> Result<Value, Error> {
+        let decode = |ty| decode(self.schema, ty, data, None).map_err(undecodable);
         let object = decode(self.ty)?;
         let text = |key| object.str_at(&[key]).unwrap_or_default();
-        let missing = [("kind", "Kind"), ("apiVersion", "apiVersion")]
-            .into_iter()
-            .find(|(key, _)| text(key).is_empty());
-        if let Some((_, name)) = missing {
+        let named = [("kind", "Kind"), ("apiVersion", "apiVersion")];
+        if let Some((_, name)) = named.into_iter().find(|(key, _)| text(key).is_empty()) {
             return Err(unknown(format!(
                 "Object '{name}' is missing in '{}'",
                 String::from_utf8_lossy(data)
@@ -98,7 +99,18 @@ impl BuiltinCodec {
             ty => decode(ty),
         }
     }
+
+    /// The object with the names of its storage version, which only text carries.
+    fn named(&self, object: &Value) -> Value {
+        let mut named = object.clone();
+        named.set(&["apiVersion"], self.api_version.as_str());
+        named.set(&["kind"], self.kind.as_str());
+        named
+    }
 }
+
+/// Reads JSON or YAML by a type.
+type DecodeText = fn(&Schema, TypeId, &[u8], Option<&mut Vec<StrictError>>) -> Result<Value, DecodeError>;
 
 impl ObjectCodec for BuiltinCodec {
     fn encode(&self, object: &Value) -> Result<Bytes, Error> {
@@ -112,11 +124,13 @@ impl ObjectCodec for BuiltinCodec {
                 envelope::wrap(&self.api_version, &self.kind, &raw, &mut out);
             }
             StorageMedia::Json => {
-                let mut named = object.clone();
-                named.set(&["apiVersion"], self.api_version.as_str());
-                named.set(&["kind"], self.kind.as_str());
-                codec::json::encode(self.schema, self.ty, &named, &mut out);
+                codec::json::encode(self.schema, self.ty, &self.named(object), &mut out);
                 out.push(b'\n');
+            }
+            StorageMedia::Yaml => {
+                let text =
+                    codec::yaml::encode(self.schema, self.ty, &self.named(object)).map_err(undecodable)?;
+                out = text.into_bytes();
             }
         }
         Ok(out.into())
@@ -125,8 +139,10 @@ impl ObjectCodec for BuiltinCodec {
     fn decode(&self, data: &[u8]) -> Result<Value, Error> {
         let object = if data.starts_with(envelope::MAGIC) {
             self.decode_protobuf(data)?
+        } else if data.trim_ascii_start().starts_with(b"{") {
+            self.decode_text(data, codec::json::decode)?
         } else {
-            self.decode_json(data)?
+            self.decode_text(data, codec::yaml::decode)?
         };
         match &self.decoded {
             Some(convert) => convert(object),
@@ -158,11 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn either_form_is_read_whichever_is_written() {
-        for written in [StorageMedia::Protobuf, StorageMedia::Json] {
+    fn every_form_is_read_whichever_is_written() {
+        let all = [StorageMedia::Protobuf, StorageMedia::Json, StorageMedia::Yaml];
+        for written in all {
             let data = lease(written).encode(&object()).unwrap();
             assert_eq!(data.starts_with(b"k8s\0"), written == StorageMedia::Protobuf);
-            for reader in [StorageMedia::Protobuf, StorageMedia::Json] {
+            for reader in all {
                 assert_eq!(lease(reader).decode(&data).unwrap(), object());
             }
         }

@@ -49,6 +49,11 @@ pub struct ObjectStoreConfig {
 }
 
 /// Objects of one resource in a backend.
+///
+/// Get, list and watch hand out values as they are stored, past the
+/// transformer but undecoded unless a selector must look into them. A value
+/// that passes the transformer and cannot be decoded is noticed by whoever
+/// decodes it ([`Storage::decode`]).
 pub struct ObjectStore {
     inner: Arc<Inner>,
 }
