@@ -151,6 +151,7 @@ macro_rules! __storage_suite {
             watch_error_is_blocking_further_events
             watch_refuses_bad_resource_versions
             live_events_follow_initial_events_without_gap
+            a_list_and_its_watch_add_up_to_a_later_list
         }
     };
 }

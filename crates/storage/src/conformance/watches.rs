@@ -1,5 +1,7 @@
 //! Watch (B).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
@@ -485,7 +487,7 @@ pub async fn watch_refuses_bad_resource_versions(suite: &Suite) {
 /// B-2, B-3: where initial events end and live ones begin nothing is lost and nothing comes twice.
 pub async fn live_events_follow_initial_events_without_gap(suite: &Suite) {
     const OBJECTS: usize = 40;
-    let mut revisions = std::collections::BTreeMap::new();
+    let mut revisions = BTreeMap::new();
     let mut watches = Vec::new();
     for n in 0..OBJECTS {
         let name = format!("pod-{:02}", n % 10);
@@ -501,7 +503,7 @@ pub async fn live_events_follow_initial_events_without_gap(suite: &Suite) {
         watches.push(suite.watch("/pods", options).await);
     }
     for mut watch in watches {
-        let mut seen = std::collections::BTreeMap::new();
+        let mut seen = BTreeMap::new();
         while seen != revisions {
             match watch.next().await {
                 Some(WatchEvent::Change(Added | Modified, object)) => {
@@ -515,5 +517,72 @@ pub async fn live_events_follow_initial_events_without_gap(suite: &Suite) {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+/// INV "no gap in watch": a selected list of any time plus what a watch from
+/// there tells is the selected list of now.
+pub async fn a_list_and_its_watch_add_up_to_a_later_list(suite: &Suite) {
+    const CHANGES: u64 = 300;
+    let selectors = [
+        ("", ""),
+        ("app=x", ""),
+        ("app!=x", ""),
+        ("", "metadata.name!=pod-3"),
+        ("app=y", "spec.nodeName=n1"),
+    ];
+    let selected = |i: usize| selecting(selectors[i].0, selectors[i].1);
+    let mut watchers = Vec::new();
+    // A fixed sequence without a pattern (multiplier of Knuth's MMIX).
+    let mut seed = 1u64;
+    for n in 0..CHANGES {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let draw = seed >> 33;
+        let name = format!("pod-{}", draw % 8);
+        let key = format!("/pods/ns/{name}");
+        let mut object = labelled("ns", &name, if draw & 16 == 0 { "x" } else { "y" });
+        object.set(&["spec", "nodeName"], if draw & 32 == 0 { "n1" } else { "n2" });
+        if suite.get(&key).await.is_none() {
+            suite.create(&object).await;
+        } else if draw & 0xc0 == 0 {
+            suite.delete(&key).await.expect("a delete");
+        } else {
+            let mut replace = |_: Value, _: Revision| Ok((object.clone(), None));
+            suite.update(&key, None, &mut replace).await.expect("an update");
+        }
+        if n % 20 == 0 {
+            let i = (draw >> 8) as usize % selectors.len();
+            let options = ListRequest { predicate: selected(i), ..recursive() };
+            let listed = suite.list("/pods", options.clone()).await.expect("a list");
+            let known: BTreeMap<Bytes, Revision> =
+                listed.items.iter().map(|object| (object.key.clone(), object.revision)).collect();
+            let options = ListRequest { resource_version: rv(listed.revision), ..options };
+            watchers.push((i, known, listed.revision, suite.watch("/pods", options).await));
+        }
+    }
+    // A last object that comes to or leaves every selector tells that nothing more is to come.
+    let mut last = labelled("ns", "last", "y");
+    last.set(&["spec", "nodeName"], "n1");
+    suite.create(&last).await;
+    last.set(&["metadata", "labels", "app"], "x");
+    let mut replace = |_: Value, _: Revision| Ok((last.clone(), None));
+    let end = suite.update("/pods/ns/last", None, &mut replace).await.expect("an update").object.revision;
+    for (i, mut known, mut reached, mut watch) in watchers {
+        while reached < end {
+            let event = watch.next().await;
+            let Some(WatchEvent::Change(kind, object)) = event else { panic!("{event:?}") };
+            assert!(object.revision > reached, "revisions rise");
+            reached = object.revision;
+            let before = match kind {
+                Deleted => known.remove(&object.key),
+                Added | Modified => known.insert(object.key.clone(), object.revision),
+            };
+            assert_eq!(before.is_some(), kind != Added, "{kind:?} of {:?}", object.key);
+        }
+        let options = ListRequest { predicate: selected(i), ..recursive() };
+        let listed = suite.list("/pods", options).await.expect("a list");
+        let want: BTreeMap<Bytes, Revision> =
+            listed.items.iter().map(|object| (object.key.clone(), object.revision)).collect();
+        assert_eq!(known, want, "selector {:?}", selectors[i]);
     }
 }
