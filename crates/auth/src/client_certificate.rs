@@ -69,8 +69,7 @@ fn user_of(leaf: &CertificateDer<'_>) -> Result<UserInfo, InvalidCredential> {
     let (_, certificate) = X509Certificate::from_der(leaf)
         .map_err(|error| InvalidCredential(format!("client certificate: {error}")))?;
     let subject = certificate.subject();
-    let name =
-        subject.iter_common_name().filter_map(|name| name.as_str().ok()).next_back().unwrap_or_default();
+    let name = subject.iter_common_name().filter_map(|name| name.as_str().ok()).last().unwrap_or_default();
     if name.is_empty() {
         return Err(InvalidCredential("client certificate: the subject has no common name".into()));
     }

@@ -384,7 +384,9 @@ mod tests {
         );
         assert_eq!(
             refusal("{\"apiVersion\": \"a/b/c\", \"kind\": \"ConfigMap\"}"),
-            format!("{head}unexpected GroupVersion string: a/b/c ({{\"apiVersion\": \"a/b/c\", \"kind\" ...)")
+            format!(
+                "{head}unexpected GroupVersion string: a/b/c ({{\"apiVersion\": \"a/b/c\", \"kind\" ...)"
+            )
         );
     }
 

@@ -132,7 +132,7 @@ pub fn body_kind(def: &ResourceDef, sub: &Subresource) -> GroupVersionKind {
     sub.body.clone().unwrap_or_else(|| def.gvk())
 }
 
-fn texts(list: &[std::borrow::Cow<'static, str>]) -> Vec<&str> {
+fn texts<'a>(list: &'a [std::borrow::Cow<'static, str>]) -> Vec<&'a str> {
     list.iter().map(AsRef::as_ref).collect()
 }
 

@@ -10,9 +10,9 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use auth::Credentials;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -25,7 +25,6 @@ use parking_lot::Mutex;
 use registry::{AuthorizationAttributes, Decision, RequestContext, UserInfo};
 use rustls_pki_types::CertificateDer;
 
-use crate::authentication::AuthenticationRequest;
 use crate::duration::parse_go_duration;
 use crate::negotiation::{error_output, header};
 use crate::query::{Query, decode};
@@ -72,6 +71,7 @@ pub async fn handle(
     connection: Arc<Connection>,
     request: Request<RequestBody>,
 ) -> Response<Body> {
+    let start = services.environment.clock.monotonic();
     let mut exchange = Exchange::new(services, connection, request);
     let audit_id = exchange.audit_id();
     // Outermost: whatever panics below costs one answer, not the server.
@@ -87,6 +87,7 @@ pub async fn handle(
     // Answers are private unless a handler (discovery, OpenAPI) said otherwise.
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     response.headers_mut().insert(AUDIT_ID, audit_id);
+    exchange.count(response.status(), start);
     response
 }
 
@@ -101,6 +102,7 @@ async fn column(exchange: &mut Exchange) -> Result<Response<Body>, Failure> {
         exchange.authenticate().await?;
         // Before routing: who may not ask does not learn what exists.
         exchange.authorize().await?;
+        let _running = exchange.services.metrics.running(&exchange.info);
         router::route(exchange).await
     };
     let Some(deadline) = deadline else { return served.await };
@@ -192,16 +194,15 @@ impl Exchange {
 
     async fn authenticate(&mut self) -> Result<(), Failure> {
         let authorization = header(&self.parts.headers, AUTHORIZATION);
-        let request = AuthenticationRequest {
+        let credentials = Credentials {
             authorization: Some(authorization).filter(|value| !value.is_empty()),
             peer_certificates: &self.connection.peer_certificates,
         };
-        match self.services.authenticator.authenticate(&request).await {
-            Ok(Some(user)) => {
+        match self.services.authenticator.identify(&credentials).await {
+            Ok(user) => {
                 self.context.user = user;
                 Ok(())
             }
-            Ok(None) => Err(ApiError::Unauthorized.into()),
             Err(error) => {
                 tracing::info!(%error, path = self.info.path, "unauthenticated");
                 Err(ApiError::Unauthorized.into())
@@ -223,8 +224,19 @@ impl Exchange {
         response
     }
 
+    /// Counts the answer. Paths of resources that are not served are the
+    /// client's to choose, so they have no labels of their own.
+    fn count(&self, code: StatusCode, start: Duration) {
+        let info = &self.info;
+        let served = self.services.served.load().lookup(&info.group, &info.version, &info.resource).is_some();
+        let unknown = RequestInfo { verb: info.verb.clone(), ..RequestInfo::default() };
+        let labelled = if served { info } else { &unknown };
+        let duration = self.services.environment.clock.monotonic().saturating_sub(start);
+        self.services.metrics.answered(labelled, self.query.text("dryRun") == "All", code, duration);
+    }
+
     fn panicked(&self) -> Response<Body> {
-        self.services.counters.panics.fetch_add(1, Ordering::Relaxed);
+        self.services.metrics.panics.inc();
         tracing::error!(verb = self.info.verb, path = self.info.path, "serving a request panicked");
         let message = "This request caused apiserver to panic. Look in the logs for details.\n";
         respond::text(StatusCode::INTERNAL_SERVER_ERROR, message)

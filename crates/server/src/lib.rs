@@ -5,15 +5,18 @@
 //! for sockets, and [`handle`] for requests that come another way. Errors
 //! become a `Status` in [`status`] and nowhere else.
 
-pub mod authentication;
 mod body;
 mod connections;
+mod discovery;
+mod documents;
 mod duration;
 mod encode;
 pub mod filters;
+mod health;
+mod metrics;
 pub mod negotiation;
+mod openapi;
 mod options;
-mod paths;
 pub mod query;
 pub mod request_info;
 pub mod respond;
@@ -26,7 +29,12 @@ mod verbs;
 mod warnings;
 mod wire;
 
-pub use authentication::{AuthenticationError, AuthenticationRequest, Authenticator};
 pub use connections::{ConnectionLimits, Server, Stopper, stopper};
+pub use documents::OpenApi;
 pub use filters::{Connection, RequestBody, handle};
-pub use services::{ApiServices, Counters, RequestLimits};
+pub use health::{AskedBy, HealthCheck};
+pub use metrics::Metrics;
+pub use services::{ApiServices, RequestLimits};
+
+/// Version of Kubernetes whose API is served, as `/version` tells it.
+pub const KUBERNETES_VERSION: &str = "v1.36.2";

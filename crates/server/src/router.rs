@@ -8,8 +8,8 @@ use http::{Method, Response};
 use meta::ApiError;
 use registry::{ServedResource, Subresource, SubresourceKind};
 
+use crate::documents;
 use crate::filters::Exchange;
-use crate::paths;
 use crate::request_info::RequestInfo;
 use crate::respond::Body;
 use crate::status::Failure;
@@ -21,7 +21,8 @@ type Answer = Result<Response<Body>, Failure>;
 /// Answers an authorized request.
 pub async fn route(exchange: &mut Exchange) -> Answer {
     if !exchange.info.resource_request {
-        return paths::answer(exchange).await;
+        let answered = documents::answer(exchange).await;
+        return answered.unwrap_or_else(|| Err(Failure::page_not_found()));
     }
     let resource = find(exchange)?;
     let place = Place::of(&exchange.info, &resource)?;

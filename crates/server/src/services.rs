@@ -2,7 +2,6 @@
 //! wires the parts together, shared by all connections.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,14 +9,16 @@ use environment::Environment;
 use registry::{Admission, Authorizer, Served};
 use tokio::sync::watch;
 
-use crate::authentication::Authenticator;
+use crate::documents::OpenApi;
+use crate::health::HealthCheck;
+use crate::metrics::Metrics;
 
 /// Everything a request may need.
 pub struct ApiServices {
     /// The resources served; exchanged whole when custom resources come and go.
     pub served: ArcSwap<Served>,
     /// Who asks.
-    pub authenticator: Arc<dyn Authenticator>,
+    pub authenticator: Arc<auth::Union>,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
     /// Admission, mutating then validating.
@@ -28,8 +29,12 @@ pub struct ApiServices {
     pub limits: RequestLimits,
     /// True once the server is to stop: watches end at once.
     pub stopping: watch::Receiver<bool>,
-    /// What was counted.
-    pub counters: Counters,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// OpenAPI documents, made when asked for.
+    pub openapi: OpenApi,
+    /// What `/healthz`, `/livez` and `/readyz` ask.
+    pub health_checks: Vec<HealthCheck>,
 }
 
 /// Bounds and times of requests.
@@ -57,11 +62,4 @@ impl Default for RequestLimits {
             body_read_timeout: Duration::from_secs(30),
         }
     }
-}
-
-/// Counts kept by the request path itself.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Requests answered 500 because serving them panicked.
-    pub panics: AtomicU64,
 }

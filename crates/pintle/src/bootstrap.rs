@@ -1,0 +1,132 @@
+//! What every cluster has from its first moment: the system namespaces, the
+//! Service `default/kubernetes` and the system priority classes.
+//!
+//! Runs at every start and makes only what is missing, so that an
+//! administrator's changes stay.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use meta::ApiError;
+use meta::options::{GetOptions, WriteOptions};
+use registry::{RequestContext, Served, ServedResource};
+use schema::{Map, Value};
+
+/// Namespaces that are always there.
+pub const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// First address of the default service network, which is the API server's.
+const KUBERNETES_SERVICE_IP: &str = "10.0.0.1";
+
+/// Makes what is missing. `context` makes the context of each request.
+pub async fn bootstrap(
+    served: &Served,
+    address: SocketAddr,
+    context: impl Fn() -> RequestContext,
+) -> Result<(), ApiError> {
+    let namespaces = SYSTEM_NAMESPACES.map(|name| ("", "v1", "namespaces", "", namespace(name)));
+    make(served, &context, namespaces).await?;
+    let rest = [
+        ("", "v1", "services", "default", kubernetes_service(address.port())),
+        (
+            "scheduling.k8s.io",
+            "v1",
+            "priorityclasses",
+            "",
+            priority_class("system-cluster-critical", 2_000_000_000, CLUSTER_CRITICAL),
+        ),
+        (
+            "scheduling.k8s.io",
+            "v1",
+            "priorityclasses",
+            "",
+            priority_class("system-node-critical", 2_000_001_000, NODE_CRITICAL),
+        ),
+    ];
+    make(served, &context, rest).await
+}
+
+const CLUSTER_CRITICAL: &str = "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";
+const NODE_CRITICAL: &str = "Used for system critical pods that must not be moved from their current node.";
+
+/// Group, version, resource, namespace, object.
+type Wanted = (&'static str, &'static str, &'static str, &'static str, Value);
+
+/// All at once, so that they share a sync.
+async fn make(
+    served: &Served,
+    context: &impl Fn() -> RequestContext,
+    wanted: impl IntoIterator<Item = Wanted>,
+) -> Result<(), ApiError> {
+    let creates = wanted.into_iter().filter_map(|(group, version, resource, namespace, object)| {
+        let resource = served.lookup(group, version, resource)?;
+        let mut context = context();
+        context.namespace = namespace.to_owned();
+        context.resource = resource.definition.group_resource();
+        context.version = version.to_owned();
+        Some(make_one(resource, context, object))
+    });
+    try_join_all(creates).await.map(drop)
+}
+
+async fn make_one(
+    resource: Arc<ServedResource>,
+    mut context: RequestContext,
+    mut object: Value,
+) -> Result<(), ApiError> {
+    let Some(store) = &resource.store else { return Ok(()) };
+    let name = object.str_at(&["metadata", "name"]).unwrap_or_default().to_owned();
+    context.name.clone_from(&name);
+    context.verb = "create".to_owned();
+    match store.get(&context, &name, &GetOptions::default()).await {
+        Err(ApiError::NotFound { .. }) => {}
+        other => return other.map(drop),
+    }
+    schema::defaults::apply(&resource.schema, resource.stored_ty, &mut object);
+    resource.definition.strategy.default(&mut object);
+    match store.create(&context, object, &WriteOptions::default()).await {
+        // Another server on the same store was faster.
+        Err(ApiError::AlreadyExists { .. }) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn object(api_version: &str, kind: &str, name: &str) -> Value {
+    let mut object = Value::map();
+    object.set(&["apiVersion"], api_version);
+    object.set(&["kind"], kind);
+    object.set(&["metadata", "name"], name);
+    object
+}
+
+fn namespace(name: &str) -> Value {
+    object("v1", "Namespace", name)
+}
+
+fn kubernetes_service(port: u16) -> Value {
+    let mut service = object("v1", "Service", "kubernetes");
+    service.set(&["metadata", "namespace"], "default");
+    service.set(&["metadata", "labels"], Map::from([("component", "apiserver"), ("provider", "kubernetes")]));
+    let https = Map::from([
+        ("name", Value::from("https")),
+        ("port", 443.into()),
+        ("protocol", "TCP".into()),
+        ("targetPort", i32::from(port).into()),
+    ]);
+    service.set(&["spec", "ports"], [https]);
+    service.set(&["spec", "clusterIP"], KUBERNETES_SERVICE_IP);
+    service.set(&["spec", "clusterIPs"], [KUBERNETES_SERVICE_IP]);
+    service.set(&["spec", "ipFamilies"], ["IPv4"]);
+    service.set(&["spec", "ipFamilyPolicy"], "SingleStack");
+    service.set(&["spec", "type"], "ClusterIP");
+    service.set(&["spec", "sessionAffinity"], "None");
+    service
+}
+
+fn priority_class(name: &str, value: i64, description: &str) -> Value {
+    let mut class = object("scheduling.k8s.io/v1", "PriorityClass", name);
+    class.set(&["value"], value);
+    class.set(&["description"], description);
+    class
+}

@@ -1,0 +1,73 @@
+//! What resources that answer on the spot ask of the rest of the server:
+//! who a token belongs to, what a user may do, how a pod is bound.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth::{Credentials, SYSTEM_MASTERS, Union};
+use meta::ApiError;
+use registry::{RequestContext, UserInfo, VirtualResource};
+use resources::Dependencies;
+use resources::authentication::{TokenAuthenticator, TokenOwner};
+use resources::authorization::{RuleResolver, Rules};
+use schema::{Map, Value};
+
+/// The dependencies of a server with this authenticator.
+pub fn dependencies(authenticator: Arc<Union>) -> Dependencies {
+    Dependencies {
+        bindings: Arc::new(NoBindings),
+        tokens: Arc::new(Tokens(authenticator)),
+        rules: Arc::new(MasterRules),
+    }
+}
+
+/// Asks the server's own authenticators.
+struct Tokens(Arc<Union>);
+
+#[async_trait]
+impl TokenAuthenticator for Tokens {
+    async fn authenticate_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<TokenOwner>, String> {
+        let header = format!("Bearer {token}");
+        let credentials = Credentials { authorization: Some(&header), ..Credentials::default() };
+        if credentials.bearer_token().is_none() {
+            return Ok(None);
+        }
+        let user = self.0.identify(&credentials).await.map_err(|error| error.to_string())?;
+        // Static tokens are bound to no audience: they are good for whichever is asked for.
+        Ok(Some(TokenOwner { user, audiences: audiences.to_vec() }))
+    }
+}
+
+/// The rules of [`auth::SuperuserAuthorizer`]: everything, or nothing but the public paths.
+struct MasterRules;
+
+#[async_trait]
+impl RuleResolver for MasterRules {
+    async fn rules_for(&self, user: &UserInfo, _namespace: &str) -> Rules {
+        let all = || Value::from(["*"]);
+        if !user.groups.iter().any(|group| group == SYSTEM_MASTERS) {
+            return Rules::default();
+        }
+        let resources = Map::from([("verbs", all()), ("apiGroups", all()), ("resources", all())]);
+        let paths = Map::from([("verbs", all()), ("nonResourceURLs", all())]);
+        Rules {
+            resource_rules: vec![resources.into()],
+            non_resource_rules: vec![paths.into()],
+            ..Rules::default()
+        }
+    }
+}
+
+/// Binding a pod to a node is not there yet; saying so beats pretending.
+struct NoBindings;
+
+#[async_trait]
+impl VirtualResource for NoBindings {
+    async fn create(&self, context: &RequestContext, _binding: Value) -> Result<Value, ApiError> {
+        Err(context.method_not_allowed("create"))
+    }
+}

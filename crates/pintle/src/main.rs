@@ -1,0 +1,82 @@
+//! The binary: flags in, one server, signals.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Command;
+use pintle::Server;
+use pintle::flags::ServeFlags;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+// The system allocator gives memory back reluctantly under churn of small objects.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("PINTLE_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::debug!(?error, "failed");
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a failing program belongs on the terminal, not in a log"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("pintle: {error:#}");
+}
+
+fn run() -> anyhow::Result<()> {
+    let matches = command().get_matches();
+    // Without a command it serves: the shortest way to a server is no argument at all.
+    let flags = match matches.subcommand() {
+        Some((_, serve)) => ServeFlags::read(serve)?,
+        None => ServeFlags::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve_until_signal(flags))
+}
+
+fn command() -> Command {
+    let serve = Command::new("serve").about("Serves the Kubernetes API (the default command)");
+    Command::new("pintle")
+        .about("The Kubernetes API server and its storage in one binary")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(ServeFlags::add(serve))
+}
+
+async fn serve_until_signal(flags: ServeFlags) -> anyhow::Result<()> {
+    // Listened to before the server starts, so that no signal is lost.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let server = Server::start(flags).await?;
+    announce(&server);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this block is the program's output")]
+fn announce(server: &Server) {
+    println!(
+        "Pintle {} serves Kubernetes {} at {}\ndata folder: {}\ntry:         kubectl --kubeconfig {} get namespaces",
+        env!("CARGO_PKG_VERSION"),
+        pintle::KUBERNETES_VERSION,
+        server.url(),
+        server.data_folder().display(),
+        server.kubeconfig().display(),
+    );
+}

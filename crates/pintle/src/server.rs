@@ -1,0 +1,278 @@
+//! A running server, from its flags to its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::server::{
+    ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, stopper,
+};
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use auth::{Authenticator, ClientCertificates, SuperuserAuthorizer, TokenFile, Union};
+use environment::Environment;
+use registry::{RequestContext, UserInfo};
+use storage::backend::Backend;
+use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::bootstrap::bootstrap;
+use crate::certificates::ServingNames;
+use crate::data_folder::{Credentials, DataFolder};
+use crate::dependencies::dependencies;
+use crate::flags::{AuthenticationFlags, ServeFlags};
+use crate::{tls, wiring};
+
+/// A server that serves until it is shut down or dropped.
+pub struct Server {
+    address: SocketAddr,
+    folder: DataFolder,
+    credentials: Credentials,
+    stopper: Stopper,
+    serving: JoinHandle<()>,
+    backend: Arc<EmbeddedBackend>,
+}
+
+/// Says what differs from the defaults; see [`Server::builder`].
+pub struct Builder {
+    flags: ServeFlags,
+    environment: Environment,
+}
+
+impl Builder {
+    /// Folder of store, certificates and kubeconfig.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Builder {
+        self.flags.storage.data_dir = folder.into();
+        self
+    }
+
+    /// Address to listen on; port 0 is any free one.
+    pub fn address(mut self, address: SocketAddr) -> Builder {
+        self.flags.serving.bind_address = address.ip();
+        self.flags.serving.secure_port = address.port();
+        self
+    }
+
+    /// Every flag of `pintle serve`, for what has no method of its own here.
+    pub fn flags(&mut self) -> &mut ServeFlags {
+        &mut self.flags
+    }
+
+    /// Clock, randomness, tasks and disk instead of the real ones.
+    pub fn environment(mut self, environment: Environment) -> Builder {
+        self.environment = environment;
+        self
+    }
+
+    /// Starts the server; it answers when this returns.
+    pub async fn start(self) -> anyhow::Result<Server> {
+        Server::start_in(self.environment, self.flags).await
+    }
+}
+
+impl Server {
+    /// A server with default flags on any free port of the loopback address.
+    pub fn builder() -> Builder {
+        let mut flags = ServeFlags::default();
+        flags.serving.secure_port = 0;
+        Builder { flags, environment: environment::real::environment() }
+    }
+
+    /// Starts a server as `pintle serve` with these flags does.
+    pub async fn start(flags: ServeFlags) -> anyhow::Result<Server> {
+        Server::start_in(environment::real::environment(), flags).await
+    }
+
+    async fn start_in(environment: Environment, flags: ServeFlags) -> anyhow::Result<Server> {
+        let folder = DataFolder::open(&flags.storage.data_dir)?;
+        // The store's lock keeps a second server out before anything else of the folder is touched.
+        let store =
+            EmbeddedBackend::open(environment.clone(), &folder.store(), EmbeddedOptions::default()).await?;
+        let backend = Arc::new(store);
+        let bind = SocketAddr::new(flags.serving.bind_address, flags.serving.secure_port);
+        let listener = TcpListener::bind(bind).await.with_context(|| {
+            format!("cannot listen on {bind}: choose another port with --secure-port (0 is any free one)")
+        })?;
+        let address = listener.local_addr()?;
+        let credentials = folder.credentials(&environment, &ServingNames::new(bind.ip(), host_name()))?;
+        let tls = match &flags.serving.tls {
+            Some((certificate, key)) => {
+                let identity = tls::read_identity(certificate, key)?;
+                tls::server_config(&identity).with_context(|| {
+                    format!("cannot serve with {} and {}", certificate.display(), key.display())
+                })?
+            }
+            None => tls::server_config(&credentials.serving).with_context(|| {
+                format!("the certificates below {} cannot be used", folder.path().display())
+            })?,
+        };
+        let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
+        let wired = wire(backend.clone(), &environment, &flags, authenticator.clone())?;
+        let (stopper, stopping) = stopper();
+        let services = Arc::new(ApiServices {
+            served: ArcSwap::new(wired.served.clone()),
+            authenticator,
+            authorizer: Arc::new(SuperuserAuthorizer),
+            admission: wired.admission.clone(),
+            environment: environment.clone(),
+            limits: RequestLimits {
+                request_timeout: flags.serving.request_timeout,
+                min_request_timeout: flags.serving.min_request_timeout,
+                ..RequestLimits::default()
+            },
+            stopping: stopping.clone(),
+            metrics: Metrics::new(),
+            openapi: Default::default(),
+            health_checks: health_checks(backend.clone(), stopping.clone()),
+        });
+        let context = || system_context(&services);
+        bootstrap(&wired.served, address, context).await.context("cannot make what every cluster has")?;
+        let http = Arc::new(::server::Server::new(services, ConnectionLimits::default(), Some(tls)));
+        let serving = tokio::spawn(http.serve(listener));
+        // Written last: whoever waits for the file finds a server that answers.
+        folder.write_kubeconfig(&credentials, reachable(address))?;
+        Ok(Server { address: reachable(address), folder, credentials, stopper, serving, backend })
+    }
+
+    /// Where clients on this machine reach the server.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as a URL.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The data folder, absolute.
+    pub fn data_folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A kubeconfig of the admin.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.kubeconfig()
+    }
+
+    /// The admin's bearer token.
+    pub fn admin_token(&self) -> &str {
+        &self.credentials.admin_token
+    }
+
+    /// The authority that signed the serving certificate, PEM.
+    pub fn authority_pem(&self) -> &str {
+        &self.credentials.authority.certificate_pem
+    }
+
+    /// Ends watches, lets other requests finish, and closes the store. When
+    /// this returns the data folder can be opened again.
+    pub async fn shutdown(self) {
+        self.stopper.stop();
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "serving ended badly");
+        }
+        self.backend.close().await;
+    }
+}
+
+fn wire(
+    backend: Arc<EmbeddedBackend>,
+    environment: &Environment,
+    flags: &ServeFlags,
+    authenticator: Arc<Union>,
+) -> anyhow::Result<wiring::Wired> {
+    let definitions = resources::definitions(&dependencies(authenticator));
+    wiring::wire(backend, environment, &flags.storage, definitions)
+}
+
+fn authenticator(
+    environment: &Environment,
+    flags: &AuthenticationFlags,
+    credentials: &Credentials,
+) -> anyhow::Result<Arc<Union>> {
+    let mut authorities = tls::certificates(&credentials.authority.certificate_pem)?;
+    if let Some(path) = &flags.client_ca_file {
+        let shown = || format!("--client-ca-file: cannot use {}", path.display());
+        let pem = std::fs::read_to_string(path).with_context(shown)?;
+        authorities.extend(tls::certificates(&pem).with_context(shown)?);
+    }
+    let mut tokens = match &flags.token_auth_file {
+        Some(path) => {
+            let shown = || format!("--token-auth-file: cannot use {}", path.display());
+            TokenFile::parse(&std::fs::read_to_string(path).with_context(shown)?).with_context(shown)?
+        }
+        None => TokenFile::default(),
+    };
+    let admin = UserInfo {
+        name: "kubernetes-admin".to_owned(),
+        groups: vec![auth::SYSTEM_MASTERS.to_owned()],
+        ..UserInfo::default()
+    };
+    tokens.insert(&credentials.admin_token, admin);
+    let certificates = ClientCertificates::new(authorities, environment.clock.clone())?;
+    let authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(certificates), Arc::new(tokens)];
+    Ok(Arc::new(Union::new(authenticators)))
+}
+
+fn health_checks(backend: Arc<EmbeddedBackend>, stopping: watch::Receiver<bool>) -> Vec<HealthCheck> {
+    /// As --etcd-healthcheck-timeout.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let store = move |name, asked_by| {
+        let backend = backend.clone();
+        let check = move || {
+            let backend = backend.clone();
+            let answer = async move {
+                let status = tokio::time::timeout(PATIENCE, backend.status()).await;
+                match status {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("the store did not answer in time".to_owned()),
+                }
+            };
+            Box::pin(answer) as futures::future::BoxFuture<'static, Result<(), String>>
+        };
+        HealthCheck { name, asked_by, check: Arc::new(check) }
+    };
+    let shutdown = move || {
+        let stopping = *stopping.borrow();
+        let answer =
+            async move { if stopping { Err("process is shutting down".to_owned()) } else { Ok(()) } };
+        Box::pin(answer) as futures::future::BoxFuture<'static, Result<(), String>>
+    };
+    vec![
+        HealthCheck::ping("ping"),
+        HealthCheck::ping("log"),
+        store("etcd", AskedBy::All),
+        store("etcd-readiness", AskedBy::Readyz),
+        HealthCheck { name: "shutdown", asked_by: AskedBy::Readyz, check: Arc::new(shutdown) },
+    ]
+}
+
+/// The server's own requests, made before anybody else's.
+fn system_context(services: &ApiServices) -> RequestContext {
+    let user = UserInfo {
+        name: "system:apiserver".to_owned(),
+        groups: vec![auth::SYSTEM_MASTERS.to_owned()],
+        ..UserInfo::default()
+    };
+    let (admission, authorizer) = (services.admission.clone(), services.authorizer.clone());
+    RequestContext::new(user, admission, authorizer, services.environment.clone())
+}
+
+/// An unspecified address is no address to connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_ascii_lowercase())
+}
