@@ -127,7 +127,7 @@ impl EmbeddedBackend {
         Ok(EmbeddedBackend { shared })
     }
 
-    /// Finishes the writes that are queued, refuses later ones, ends all watches, and returns when
+    /// Finishes the writes that are queued, refuses everything later, ends all watches, and returns when
     /// the folder can be opened again.
     pub async fn close(&self) {
         self.shared.close();
@@ -138,6 +138,10 @@ impl EmbeddedBackend {
 
     /// A durable state to read from.
     fn snapshot_at(&self, revision: Revision) -> Result<(Arc<Snapshot>, Revision), BackendError> {
+        // Another store may own the folder by now and be ahead of what is known here.
+        if self.shared.is_closed() {
+            return Err(BackendError::Unavailable(writer::CLOSED.into()));
+        }
         let snapshot = self.shared.published.load_full();
         match revision {
             Revision(0) => {

@@ -26,6 +26,9 @@ use crate::log::Log;
 use crate::shared::Shared;
 use crate::state::{Events, State};
 
+/// What is said to whoever comes after the close.
+pub(crate) const CLOSED: &str = "the store is closed";
+
 /// The state that writers see: ahead of what is durable.
 pub(crate) struct Head {
     pub state: State,
@@ -181,7 +184,7 @@ impl Writer {
             }
             self.shared.queued.notified().await;
         }
-        self.shared.head.lock().fail("the store is closed");
+        self.shared.head.lock().fail(CLOSED);
         if let Some(running) = self.checkpoint.take() {
             let _ = running.await;
         }
