@@ -41,7 +41,12 @@ async fn requests_nobody_understands_are_refused_with_the_code_of_the_original()
         ("POST", COLLECTION, &[("content-type", "text/plain")], 415),
         ("POST", COLLECTION, &[("accept", "text/plain")], 406),
         ("PATCH", "/api/v1/namespaces/n/configmaps/a", &[("content-type", "application/json")], 415),
-        ("PATCH", "/api/v1/namespaces/n/configmaps/a", &[("content-type", "Application/Merge-Patch+JSON")], 415),
+        (
+            "PATCH",
+            "/api/v1/namespaces/n/configmaps/a",
+            &[("content-type", "Application/Merge-Patch+JSON")],
+            415,
+        ),
         ("PUT", COLLECTION, &[], 405),
         ("HEAD", COLLECTION, &[], 405),
         ("OPTIONS", COLLECTION, &[], 405),

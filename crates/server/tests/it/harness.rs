@@ -8,12 +8,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use registry::{
-    Column, NoAdmission, RequestContext, ResourceDef, Served, ServedResource, Store, StoreConfig, Strategy, Subresource,
-    UserInfo,
+    Column, NoAdmission, RequestContext, ResourceDef, Served, ServedResource, Store, StoreConfig, Strategy,
+    Subresource, UserInfo,
 };
 use schema::Value;
 use server::{ApiServices, Connection, Metrics, RequestBody, RequestLimits, Stopper, handle, stopper};
-use storage::{BuiltinCodec, Compactor, Identity, LeaseOptions, Model, ObjectStore, ObjectStoreConfig, Storage};
+use storage::{
+    BuiltinCodec, Compactor, Identity, LeaseOptions, Model, ObjectStore, ObjectStoreConfig, Storage,
+};
 
 /// Token of a user who may do everything.
 const ADMIN: &str = "admin";
@@ -99,7 +101,11 @@ impl Api {
         };
         let served = Served::new([serve(config_maps()), serve(deployments())]);
         let mut tokens = TokenFile::default();
-        let user = |name: &str, groups: Vec<String>| UserInfo { name: name.to_owned(), groups, ..UserInfo::default() };
+        let user = |name: &str, groups: Vec<String>| UserInfo {
+            name: name.to_owned(),
+            groups,
+            ..UserInfo::default()
+        };
         tokens.insert(ADMIN, user("admin", vec![SYSTEM_MASTERS.to_owned()]));
         tokens.insert(NOBODY, user("nobody", Vec::new()));
         let (stopper, stopping) = stopper();
@@ -119,7 +125,13 @@ impl Api {
     }
 
     /// Sends a request as the admin.
-    pub async fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
         self.send_body(ADMIN, method, url, headers, body_of(body)).await
     }
 
@@ -170,7 +182,8 @@ impl Api {
 
     /// Creates a ConfigMap in namespace `n`.
     pub async fn create_config_map(&self, name: &str, value: &str) -> Answer {
-        let body = serde_json::json!({"metadata": {"name": name, "labels": {"l": "1"}}, "data": {"k": value}});
+        let body =
+            serde_json::json!({"metadata": {"name": name, "labels": {"l": "1"}}, "data": {"k": value}});
         let answer = self.send("POST", "/api/v1/namespaces/n/configmaps", &[], body.to_string()).await;
         assert_eq!(answer.code, StatusCode::CREATED, "{answer:?}");
         answer

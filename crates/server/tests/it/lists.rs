@@ -17,11 +17,17 @@ async fn items_of_a_list_have_no_kind_and_an_empty_list_has_items() {
     api.create_config_map("b", "v").await;
     api.create_config_map("a", "v").await;
     let list = api.send("GET", COLLECTION, &[], "").await;
-    assert!(list.body.starts_with(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":""#));
+    assert!(
+        list.body
+            .starts_with(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":""#)
+    );
     let list = list.json();
     assert_eq!(list["items"][0]["metadata"]["name"], "a");
     assert!(list["items"][0].get("kind").is_none());
-    assert_eq!(api.send("GET", "/api/v1/configmaps/", &[], "").await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        api.send("GET", "/api/v1/configmaps/", &[], "").await.json()["items"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -69,7 +75,8 @@ async fn a_list_can_be_a_table_or_metadata() {
     api.create_config_map("a", "v").await;
     let accept = |kind| ("accept", format!("application/json;as={kind};g=meta.k8s.io;v=v1"));
     let (name, table) = accept("Table");
-    let table = api.send("GET", &format!("{COLLECTION}?includeObject=None"), &[(name, &table)], "").await.json();
+    let table =
+        api.send("GET", &format!("{COLLECTION}?includeObject=None"), &[(name, &table)], "").await.json();
     assert_eq!(table["columnDefinitions"][1]["name"], "Data");
     assert_eq!((&table["rows"][0]["cells"][1], &table["rows"][0]["object"]), (&json!(1), &json!(null)));
     let (name, partial) = accept("PartialObjectMetadataList");

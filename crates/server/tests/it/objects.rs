@@ -14,7 +14,10 @@ const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 async fn an_object_lives_from_post_to_delete() {
     let api = Api::new();
     let created = api.create_config_map("a", "v").await;
-    assert!(created.body.starts_with(br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a""#), "{created:?}");
+    assert!(
+        created.body.starts_with(br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a""#),
+        "{created:?}"
+    );
     assert!(created.body.ends_with(b"}\n"));
     let read = api.send("GET", A, &[], "").await;
     assert_eq!(read.json(), created.json());
@@ -52,7 +55,10 @@ async fn one_object_has_many_forms() {
     assert_eq!(table["rows"][0]["cells"][0], "a");
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let partial = api.send("GET", A, &[PARTIAL], "").await.json();
-    assert_eq!((&partial["kind"], &partial["metadata"]["labels"]), (&json!("PartialObjectMetadata"), &json!({"l": "1"})));
+    assert_eq!(
+        (&partial["kind"], &partial["metadata"]["labels"]),
+        (&json!("PartialObjectMetadata"), &json!({"l": "1"}))
+    );
     assert!(partial.get("data").is_none());
     let pretty = api.send("GET", &format!("{A}?pretty=1"), &[], "").await;
     assert!(pretty.body.starts_with(b"{\n  \"kind\": \"ConfigMap\",\n"), "{pretty:?}");
@@ -82,9 +88,16 @@ async fn a_scale_reads_and_writes_replicas() {
     assert_eq!(created.code, StatusCode::CREATED, "{created:?}");
     let scale = format!("{collection}/d/scale");
     let read = api.send("GET", &scale, &[], "").await.json();
-    assert_eq!((&read["kind"], &read["spec"], &read["status"]["selector"]), (&json!("Scale"), &json!({"replicas": 1}), &json!("app=d")));
+    assert_eq!(
+        (&read["kind"], &read["spec"], &read["status"]["selector"]),
+        (&json!("Scale"), &json!({"replicas": 1}), &json!("app=d"))
+    );
     let patched = api.send("PATCH", &scale, &[MERGE], r#"{"spec":{"replicas":5}}"#).await;
-    assert_eq!((patched.code, &patched.json()["spec"]["replicas"]), (StatusCode::OK, &json!(5)), "{patched:?}");
+    assert_eq!(
+        (patched.code, &patched.json()["spec"]["replicas"]),
+        (StatusCode::OK, &json!(5)),
+        "{patched:?}"
+    );
     let object = api.send("GET", &format!("{collection}/d"), &[], "").await.json();
     assert_eq!((&object["spec"]["replicas"], &object["metadata"]["generation"]), (&json!(5), &json!(2)));
     let negative = api.send("PATCH", &scale, &[MERGE], r#"{"spec":{"replicas":-1}}"#).await;

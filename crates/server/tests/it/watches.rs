@@ -41,7 +41,10 @@ async fn a_watch_tells_the_state_then_what_changes() {
     let query = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut events = Events::open(&api, query, &[]).await;
     let added = events.next().await.unwrap();
-    assert_eq!((added["type"].as_str(), added["object"]["kind"].as_str()), (Some("ADDED"), Some("ConfigMap")));
+    assert_eq!(
+        (added["type"].as_str(), added["object"]["kind"].as_str()),
+        (Some("ADDED"), Some("ConfigMap"))
+    );
     let bookmark = events.next().await.unwrap();
     assert_eq!(bookmark["type"], "BOOKMARK");
     assert_eq!(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
