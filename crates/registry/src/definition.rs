@@ -64,6 +64,8 @@ pub struct ResourceDef {
     pub returns_deleted_object: bool,
     /// Lifetime of objects in seconds, 0 for ever.
     pub ttl_seconds: i64,
+    /// Warning that every request for it is answered with; empty if it is not deprecated.
+    pub deprecation: Text,
     /// What is special about it.
     pub strategy: Arc<dyn Strategy>,
 }
@@ -214,6 +216,7 @@ impl ResourceDef {
             repeats_metadata_validation: false,
             returns_deleted_object: false,
             ttl_seconds: 0,
+            deprecation: Text::Borrowed(""),
             strategy: Arc::new(strategy),
         }
     }

@@ -1,0 +1,56 @@
+//! `configmaps`: configuration as text and bytes. One marked immutable keeps its data for life.
+
+use meta::{FieldError, FieldErrors, FieldPath};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
+use schema::Value;
+
+use crate::{print, validation};
+
+/// `configmaps`.
+pub fn definition() -> ResourceDef {
+    ResourceDef {
+        short_names: vec!["cm".into()],
+        columns: vec![Column::name(), Column::string("Data"), Column::string("Age")],
+        ..ResourceDef::stored("", "v1", "configmaps", "ConfigMap", ConfigMap)
+    }
+}
+
+/// Bytes of keys and values in one object, 1 MiB.
+const SIZE_MAX: usize = 1024 * 1024;
+
+struct ConfigMap;
+
+impl Strategy for ConfigMap {
+    fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        let mut size = 0;
+        for (key, value) in object.map_at(&["data"]).into_iter().flat_map(|map| map.iter()) {
+            let path = FieldPath::root("data").key(key);
+            errors.extend(validation::config_key(&path, key));
+            if object.at(&["binaryData", key]).is_some() {
+                errors.push(FieldError::invalid_str(&path, key, "duplicate of key present in binaryData"));
+            }
+            size += value.as_str().map_or(0, str::len);
+        }
+        for (key, value) in object.map_at(&["binaryData"]).into_iter().flat_map(|map| map.iter()) {
+            errors.extend(validation::config_key(&FieldPath::root("binaryData").key(key), key));
+            size += validation::decoded_len(value.as_str().unwrap_or_default());
+        }
+        if size > SIZE_MAX {
+            errors.push(FieldError::too_long(&FieldPath::default(), SIZE_MAX));
+        }
+        errors
+    }
+
+    fn validate_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let mut errors = validation::immutable_data(object, old, &["data", "binaryData"]);
+        errors.extend(self.validate(context, object));
+        errors
+    }
+
+    fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
+        let count = |key: &str| object.map_at(&[key]).map_or(0, |map| map.len());
+        let total = (count("data") + count("binaryData")) as i64;
+        print::with_name_and_age(object, print, [total.into()])
+    }
+}

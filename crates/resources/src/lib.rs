@@ -1,0 +1,98 @@
+//! The built-in resources, one file each: `<group>/<resource>.rs`.
+//!
+//! A file says what its resource is for and what is odd about it, defines it
+//! as data, and holds its strategy. Owns no storage and no HTTP. Adding a
+//! resource is one file and one line in its group.
+
+pub mod admissionregistration;
+pub mod apiextensions;
+pub mod apiregistration;
+pub mod apps;
+pub mod authentication;
+pub mod authorization;
+pub mod autoscaling;
+pub mod batch;
+pub mod certificates;
+pub mod coordination;
+pub mod core;
+pub mod defaults;
+pub mod discovery;
+pub mod events;
+pub mod flowcontrol;
+pub mod networking;
+pub mod node;
+pub mod policy;
+pub mod print;
+pub mod rbac;
+pub mod resource;
+pub mod scheduling;
+pub mod storage;
+pub mod validation;
+pub mod workload;
+
+mod check;
+mod go_form;
+#[cfg(test)]
+mod testing;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use registry::{Backing, RequestContext, ResourceDef, StorageDef, VirtualResource};
+
+use crate::authentication::TokenAuthenticator;
+use crate::authorization::RuleResolver;
+
+/// What resources that answer on the spot need from the wiring.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Answers creates of `bindings`: puts a pod on a node.
+    pub bindings: Arc<dyn VirtualResource>,
+    /// Says whose token a token is, for `tokenreviews`.
+    pub tokens: Arc<dyn TokenAuthenticator>,
+    /// Lists what a user may do, for `selfsubjectrulesreviews`.
+    pub rules: Arc<dyn RuleResolver>,
+}
+
+/// Every built-in resource, groups and versions in the order of discovery:
+/// by the priorities the original gives them, not by name.
+pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
+    let groups = [
+        core::definitions(dependencies),
+        apiregistration::definitions(),
+        apps::definitions(),
+        events::definitions(),
+        authentication::definitions(&dependencies.tokens),
+        authorization::definitions(&dependencies.rules),
+        autoscaling::definitions(),
+        batch::definitions(),
+        certificates::definitions(),
+        networking::definitions(),
+        policy::definitions(),
+        rbac::definitions(),
+        storage::definitions(),
+        admissionregistration::definitions(),
+        apiextensions::definitions(),
+        scheduling::definitions(),
+        coordination::definitions(),
+        node::definitions(),
+        discovery::definitions(),
+        resource::definitions(),
+        flowcontrol::definitions(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The resource, stored under a prefix that is not its name.
+pub(crate) fn with_prefix(mut resource: ResourceDef, prefix: &'static str) -> ResourceDef {
+    if let Backing::Stored(StorageDef { prefix: stored, .. }) = &mut resource.backing {
+        *stored = Cow::Borrowed(prefix);
+    }
+    resource
+}
+
+/// Now, as RFC 3339 in seconds, the precision of timestamps in objects.
+pub(crate) fn now(context: &RequestContext) -> String {
+    let seconds = context.environment.clock.now().as_second();
+    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,10 @@
+//! The group `policy`.
+
+pub mod pod_disruption_budget;
+
+use registry::ResourceDef;
+
+/// Resources of the group, one line each.
+pub fn definitions() -> Vec<ResourceDef> {
+    vec![pod_disruption_budget::definition()]
+}
