@@ -14,7 +14,11 @@
 //! mod objects { storage::conformance::suite!(super::store); }
 //! ```
 //!
-//! `make` is an async function of no arguments, called anew for each test.
+//! `make` is an async function of no arguments, called anew for each test. In
+//! a simulated world, which runs its futures itself, the macros take two: `make`,
+//! an async function of a reference to the world, and `world`, which makes a world with a method
+//! `run` for a future.
+//!
 //! Tests wait with the environment's clock, and for events, not for times:
 //! what does not come within [`PATIENCE`] counts as lost.
 
@@ -42,7 +46,19 @@ pub use writes::*;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_tests {
-    ($make:path: $($name:ident)*) => {
+    ([$make:path, $world:path] $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let world = $world();
+                world.run(async {
+                    let suite = $make(&world).await;
+                    $crate::conformance::$name(&suite).await;
+                });
+            }
+        )*
+    };
+    ([$make:path] $($name:ident)*) => {
         $(
             #[tokio::test]
             async fn $name() {
@@ -56,8 +72,8 @@ macro_rules! __conformance_tests {
 /// Makes one test per clause of the key-value contract (A.13).
 #[macro_export]
 macro_rules! __backend_suite {
-    ($make:path) => {
-        $crate::__conformance_tests! { $make:
+    ($($make:path),+) => {
+        $crate::__conformance_tests! { [$($make),+]
             a_writing_transaction_moves_the_revision_by_one
             a_key_knows_its_history
             a_transaction_runs_one_branch
@@ -91,8 +107,8 @@ macro_rules! __backend_suite {
 /// Makes one test per clause group of object storage (T.1, T.2).
 #[macro_export]
 macro_rules! __storage_suite {
-    ($make:path) => {
-        $crate::__conformance_tests! { $make:
+    ($($make:path),+) => {
+        $crate::__conformance_tests! { [$($make),+]
             create
             create_with_ttl
             create_with_key_exist
