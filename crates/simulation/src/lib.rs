@@ -88,6 +88,11 @@ impl Simulation {
         self.trace.digest()
     }
 
+    /// How many things happened so far: tasks that ran, timers that rang, operations of the disk.
+    pub fn steps(&self) -> u64 {
+        self.trace.count()
+    }
+
     /// The last things that happened, oldest first, for a failure's report.
     pub fn recent(&self) -> Vec<String> {
         self.trace.recent()

@@ -36,6 +36,10 @@ impl Trace {
         self.0.lock().digest
     }
 
+    pub fn count(&self) -> u64 {
+        self.0.lock().count
+    }
+
     pub fn recent(&self) -> Vec<String> {
         self.0.lock().recent.iter().cloned().collect()
     }
