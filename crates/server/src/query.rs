@@ -67,7 +67,8 @@ pub fn parse_int(text: &str) -> Result<i64, ParseIntError> {
 }
 
 /// Decodes percent escapes (and `+` as a space in queries). None if an escape
-/// is broken or the result is no UTF-8.
+/// is broken. What is no UTF-8 becomes U+FFFD, which no selector or name may
+/// hold: if it were left out, a delete by a broken selector would delete everything.
 pub fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -78,7 +79,7 @@ pub fn decode(text: &str, plus_is_space: bool) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(out).ok()
+    Some(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(query.get("b"), Some("x y z"));
         assert_eq!(query.get("c"), Some(""));
         assert_eq!(query.get("d"), None, "broken escape");
-        assert_eq!(query.get("e"), None, "not UTF-8");
+        assert_eq!(query.get("e"), Some("\u{fffd}"), "not UTF-8");
     }
 
     #[test]
