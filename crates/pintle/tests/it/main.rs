@@ -1,0 +1,12 @@
+//! The whole server from outside: the binary as a process, and a server of
+//! this process over the wire. One test binary, a file per concern.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod bad_input;
+mod identity;
+mod process;
+mod refusals;
+mod served_set;
+mod start;
+mod stop;
