@@ -104,6 +104,7 @@ pub trait Disk: Send + Sync {
 pub trait DiskLock: Send + Sync {}
 
 /// An open file.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks a file whether it is empty")]
 #[async_trait]
 pub trait DiskFile: Send + Sync {
     /// Length in bytes.
