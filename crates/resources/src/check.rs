@@ -14,6 +14,9 @@ pub const IMMUTABLE: &str = "field is immutable";
 /// The text a number below zero is refused with.
 pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
+/// The text an object without a name is refused with.
+pub const NAME_REQUIRED: &str = "name or generateName is required";
+
 /// The path of a field from the object down, steps joined by dots.
 pub fn at(path: &str) -> FieldPath {
     FieldPath::root(path)

@@ -291,23 +291,13 @@ fn param_kind(object: &Value) -> String {
     }
 }
 
-/// Names of policy variables: they become CEL identifiers.
+/// Names of policy variables become CEL identifiers; a later one hides an earlier of the same name.
 fn validate_variables(errors: &mut FieldErrors, path: &FieldPath, variables: &[Value]) {
-    let mut names = BTreeSet::new();
     for (i, variable) in variables.iter().enumerate() {
         let path = path.index(i);
         let name = text(variable, &["name"]);
-        if check::required(errors, &path.child("name"), name) {
-            if !is_cel_identifier(name) {
-                errors.push(FieldError::invalid_str(
-                    &path.child("name"),
-                    name,
-                    "must be a valid CEL identifier",
-                ));
-            }
-            if !names.insert(name) {
-                errors.push(FieldError::duplicate(&path.child("name"), &name.into()));
-            }
+        if check::required(errors, &path.child("name"), name) && !is_cel_identifier(name) {
+            errors.push(FieldError::invalid_str(&path.child("name"), name, "must be a valid CEL identifier"));
         }
         if text(variable, &["expression"]).trim().is_empty() {
             errors.push(FieldError::required(&path.child("expression"), ""));

@@ -50,7 +50,7 @@ struct CrdStrategy;
 
 impl Strategy for CrdStrategy {
     fn default(&self, object: &mut Value) {
-        let Some(spec) = defaults::object(object, "spec") else { return };
+        let spec = defaults::ensure(object, "spec");
         default_names(spec);
         defaults::pointer(spec, "conversion", Map::from([("strategy", "None")]));
         let webhook = spec.at_mut(&["conversion", "webhook", "clientConfig"]);
@@ -115,19 +115,19 @@ fn default_names(spec: &mut Value) {
 
 /// Objects may lie in storage in every version that ever was the one stored.
 fn remember_storage_version(object: &mut Value) {
-    let stored: Vec<Value> = object
-        .list_at(&["spec", "versions"])
-        .iter()
-        .filter(|version| version.bool_at(&["storage"]).unwrap_or_default())
-        .filter_map(|version| version.get("name").cloned())
-        .collect();
+    let stored = storage_versions(object).next().map(str::to_owned).map(Value::from);
     let mut known = object.list_at(&["status", "storedVersions"]).to_vec();
-    known.extend(
-        stored.into_iter().filter(|version| !object.list_at(&["status", "storedVersions"]).contains(version)),
-    );
-    if !known.is_empty() {
+    if let Some(stored) = stored.filter(|stored| !known.contains(stored)) {
+        known.push(stored);
         object.set(&["status", "storedVersions"], known);
     }
+}
+
+/// Names of the versions marked as the one stored; of a valid definition there is one.
+fn storage_versions(object: &Value) -> impl Iterator<Item = &str> {
+    let versions = object.list_at(&["spec", "versions"]).iter();
+    let stored = versions.filter(|version| version.bool_at(&["storage"]).unwrap_or_default());
+    stored.map(|version| text(version, &["name"]))
 }
 
 fn mark_terminating(object: &mut Value) {
@@ -156,7 +156,9 @@ fn validate(object: &Value) -> FieldErrors {
     let mut errors = Vec::new();
     let (group, plural) = (text(object, &["spec", "group"]), text(object, &["spec", "names", "plural"]));
     let name = ObjectMeta::of(object).name();
-    if name != format!("{plural}.{group}") {
+    if name.is_empty() {
+        errors.push(FieldError::required(&at("metadata.name"), check::NAME_REQUIRED));
+    } else if name != format!("{plural}.{group}") {
         let detail = "must be spec.names.plural+\".\"+spec.group";
         errors.push(FieldError::invalid_str(&at("metadata.name"), name, detail));
     }
@@ -171,11 +173,28 @@ fn validate(object: &Value) -> FieldErrors {
     validate_versions(&mut errors, object);
     validate_names(&mut errors, object);
     validate_conversion(&mut errors, object);
-    if object.list_at(&["status", "storedVersions"]).is_empty() {
-        let detail = "must have at least one stored version";
-        errors.push(check::invalid_shown(&at("status.storedVersions"), "null".to_owned(), detail));
-    }
+    validate_stored_versions(&mut errors, object);
     errors
+}
+
+fn validate_stored_versions(errors: &mut FieldErrors, object: &Value) {
+    let path = at("status.storedVersions");
+    let stored = object.list_at(&["status", "storedVersions"]);
+    if stored.is_empty() {
+        let detail = "must have at least one stored version";
+        errors.push(check::invalid_shown(&path, "null".to_owned(), detail));
+        return;
+    }
+    let versions = object.list_at(&["spec", "versions"]);
+    for (i, name) in stored.iter().enumerate() {
+        if !versions.iter().any(|version| version.get("name") == Some(name)) {
+            errors.push(FieldError::invalid(&path.index(i), name, "must appear in spec.versions"));
+        }
+    }
+    for name in storage_versions(object).filter(|name| !stored.contains(&(*name).into())) {
+        let detail = format!("must have the storage version {name}");
+        errors.push(FieldError::invalid(&path, &Value::List(stored.to_vec()), detail));
+    }
 }
 
 fn validate_group(errors: &mut FieldErrors, group: &str) {
@@ -206,7 +225,7 @@ fn validate_versions(errors: &mut FieldErrors, object: &Value) {
         check::messages(errors, &path.index(i).child("name"), name, is_dns1035_label(name));
         validate_version(errors, &path.index(i), version);
     }
-    let shown = || crate::go_form::show_list(VERSION, versions);
+    let shown = || crate::go_form::show_list(VERSION, &as_older_form(versions));
     if !unique {
         errors.push(check::invalid_shown(&path, shown(), "must contain unique version names"));
     }
@@ -218,6 +237,17 @@ fn validate_versions(errors: &mut FieldErrors, object: &Value) {
     if let Some(first) = versions.first().map(|version| text(version, &["name"])) {
         check::messages(errors, &at("spec.version"), first, is_dns1035_label(first));
     }
+}
+
+/// In the older form the original checks, what all versions have in common stands beside them.
+fn as_older_form(versions: &[Value]) -> Vec<Value> {
+    let mut versions = versions.to_vec();
+    for key in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {
+        if versions.windows(2).all(|pair| check::same(pair[0].get(key), pair[1].get(key))) {
+            versions.iter_mut().for_each(|version| drop(version.remove(&[key])));
+        }
+    }
+    versions
 }
 
 fn validate_version(errors: &mut FieldErrors, path: &FieldPath, version: &Value) {

@@ -76,14 +76,14 @@ async fn decide(context: &RequestContext, object: &Value, user: &UserInfo) -> De
     let resource = object.at(&["spec", "resourceAttributes"]);
     let attributes = resource.or(object.at(&["spec", "nonResourceAttributes"])).unwrap_or(&Value::Null);
     let of = |key: &str| attributes.str_at(&[key]).unwrap_or_default();
-    let any_version = |version| if version == "" && resource.is_some() { "*" } else { version };
+    let version = of("version");
     let attributes = AuthorizationAttributes {
         user,
         verb: of("verb"),
         resource_request: resource.is_some(),
         namespace: of("namespace"),
         group: of("group"),
-        version: any_version(of("version")),
+        version: if version.is_empty() && resource.is_some() { "*" } else { version },
         resource: of("resource"),
         subresource: of("subresource"),
         name: of("name"),

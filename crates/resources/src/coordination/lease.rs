@@ -22,6 +22,14 @@ pub fn definition() -> ResourceDef {
 struct LeaseStrategy;
 
 impl Strategy for LeaseStrategy {
+    fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
+        drop_coordination(object, None);
+    }
+
+    fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
+        drop_coordination(object, Some(old));
+    }
+
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         validate(object)
     }
@@ -32,6 +40,15 @@ impl Strategy for LeaseStrategy {
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         show::with_name_and_age(object, print, [text(object, &["spec", "holderIdentity"]).into()])
+    }
+}
+
+/// Coordinated leader election is off by default: its fields are kept only where they were.
+fn drop_coordination(object: &mut Value, old: Option<&Value>) {
+    for key in ["strategy", "preferredHolder"] {
+        if old.is_none_or(|old| old.at(&["spec", key]).is_none()) {
+            object.remove(&["spec", key]);
+        }
     }
 }
 

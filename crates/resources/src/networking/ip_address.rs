@@ -29,7 +29,9 @@ impl Strategy for IpAddressStrategy {
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
         let name = ObjectMeta::of(object).name();
-        if let Some(problem) = problem_of_address(name) {
+        if name.is_empty() {
+            errors.push(FieldError::required(&at("metadata.name"), check::NAME_REQUIRED));
+        } else if let Some(problem) = problem_of_address(name) {
             errors.push(FieldError::invalid_str(&at("metadata.name"), name, problem));
         }
         validate_parent(&mut errors, object);

@@ -25,7 +25,7 @@ struct NetworkPolicyStrategy;
 
 impl Strategy for NetworkPolicyStrategy {
     fn default(&self, object: &mut Value) {
-        let Some(spec) = defaults::object(object, "spec") else { return };
+        let spec = defaults::ensure(object, "spec");
         for direction in ["ingress", "egress"] {
             for rule in defaults::items(spec, direction) {
                 for port in defaults::items(rule, "ports") {
@@ -140,8 +140,9 @@ fn validate_number(errors: &mut FieldErrors, path: &FieldPath, number: i64, end:
     const RANGE: &str = "must be between 1 and 65535, inclusive";
     if let Some(end) = end {
         if end < number {
+            // The original shows the port, not its end.
             let detail = "must be greater than or equal to `port`";
-            errors.push(FieldError::invalid(&path.child("endPort"), &end.into(), detail));
+            errors.push(FieldError::invalid(&path.child("endPort"), &number.into(), detail));
         }
         if !(1..=65535).contains(&end) {
             errors.push(FieldError::invalid(&path.child("endPort"), &end.into(), RANGE));
@@ -217,7 +218,7 @@ mod tests {
             ),
             (
                 r#"{"ports":[{"port":20,"endPort":10}]}"#,
-                "spec.ingress[0].ports[0].endPort: Invalid value: 10: must be greater than or equal to `port`",
+                "spec.ingress[0].ports[0].endPort: Invalid value: 20: must be greater than or equal to `port`",
             ),
         ] {
             let policy = defaulted(&definition(), &format!(r#"{{"spec":{{"ingress":[{ingress}]}}}}"#));

@@ -54,9 +54,7 @@ pub(super) fn columns() -> Vec<Column> {
 
 /// API groups follow from kinds.
 pub(super) fn default(object: &mut Value) {
-    if let Some(role) = defaults::object(object, "roleRef") {
-        defaults::text(role, "apiGroup", GROUP);
-    }
+    defaults::text(defaults::ensure(object, "roleRef"), "apiGroup", GROUP);
     for subject in defaults::items(object, "subjects") {
         if matches!(text(subject, &["kind"]), "User" | "Group") {
             defaults::text(subject, "apiGroup", GROUP);

@@ -1,7 +1,7 @@
 //! Priority classes give a number a name. Names that begin with `system-`
 //! belong to the system and exist from the start.
 
-use meta::{FieldError, FieldErrors, ObjectMeta};
+use meta::{FieldError, FieldErrors, ObjectMeta, ObjectMetaMut};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
@@ -30,7 +30,6 @@ pub fn definition() -> ResourceDef {
             Column::string("Age"),
             Column::string("PreemptionPolicy"),
         ],
-        generation: true,
         ..ResourceDef::stored(GROUP, "v1", "priorityclasses", "PriorityClass", PriorityClassStrategy)
     }
 }
@@ -40,6 +39,11 @@ struct PriorityClassStrategy;
 impl Strategy for PriorityClassStrategy {
     fn default(&self, object: &mut Value) {
         defaults::pointer(object, "preemptionPolicy", "PreemptLowerPriority");
+    }
+
+    /// A class has a generation that never changes.
+    fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
+        ObjectMetaMut::of(object).set_generation(1);
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
