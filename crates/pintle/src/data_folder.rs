@@ -89,7 +89,7 @@ impl DataFolder {
             Some(admin) if certificates::is_good(&admin.certificate_pem, None, now) => admin,
             _ => {
                 let groups = [auth::SYSTEM_MASTERS];
-                self.keep("admin", certificates::new_client(&authority, "kubernetes-admin", &groups, now)?)?
+                self.keep("admin", certificates::new_client(&authority, "admin", &groups, now)?)?
             }
         };
         let token_path = self.path.join("admin.token");

@@ -31,7 +31,7 @@ pub struct Server {
     address: SocketAddr,
     folder: DataFolder,
     credentials: Credentials,
-    stopper: Stopper,
+    stop: StopOnDrop,
     serving: JoinHandle<()>,
     backend: Arc<EmbeddedBackend>,
 }
@@ -134,7 +134,7 @@ impl Server {
         let serving = tokio::spawn(http.serve(listener));
         // Written last: whoever waits for the file finds a server that answers.
         folder.write_kubeconfig(&credentials, reachable(address))?;
-        Ok(Server { address: reachable(address), folder, credentials, stopper, serving, backend })
+        Ok(Server { address: reachable(address), folder, credentials, stop: StopOnDrop(stopper), serving, backend })
     }
 
     /// Where clients on this machine reach the server.
@@ -170,11 +170,20 @@ impl Server {
     /// Ends watches, lets other requests finish, and closes the store. When
     /// this returns the data folder can be opened again.
     pub async fn shutdown(self) {
-        self.stopper.stop();
+        self.stop.0.stop();
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "serving ended badly");
         }
         self.backend.close().await;
+    }
+}
+
+/// A server nobody holds any more must not go on serving: its folder would stay locked.
+struct StopOnDrop(Stopper);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -207,7 +216,7 @@ fn authenticator(
         None => TokenFile::default(),
     };
     let admin = UserInfo {
-        name: "kubernetes-admin".to_owned(),
+        name: "admin".to_owned(),
         groups: vec![auth::SYSTEM_MASTERS.to_owned()],
         ..UserInfo::default()
     };

@@ -151,14 +151,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_can_be_opened_again_after_a_stop_and_after_a_drop() -> anyhow::Result<()> {
+    async fn a_given_folder_stays_and_can_be_opened_after_a_stop() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         TestServer::start_in(folder.path()).await?.stop().await;
         let server = TestServer::start_in(folder.path()).await?;
         assert!(TestServer::start_in(folder.path()).await.is_err(), "the folder is in use");
         server.stop().await;
-        assert!(folder.path().join("kubeconfig").exists(), "a given folder stays");
+        assert!(folder.path().join("kubeconfig").exists());
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_dropped_server_ends_and_gives_its_folder_back() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let server = TestServer::start_in(folder.path()).await?;
+        let client = server.client()?;
+        drop(server);
+        // Nobody can wait for the end of what was dropped, only look.
+        let gone = async {
+            while client.get("/readyz").await.is_ok() {}
+            while TestServer::start_in(folder.path()).await.is_err() {}
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.context("it did not end")
     }
 
     #[tokio::test]
