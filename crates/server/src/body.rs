@@ -2,6 +2,7 @@
 //! expected, with the original's words where that fails.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use codec::{DecodeError, FieldValidation};
@@ -15,6 +16,10 @@ use crate::negotiation::MediaType;
 use crate::services::ApiServices;
 use crate::status::Failure;
 
+/// What is thrown away of a body nobody wants, in bytes. Beyond it the connection is closed.
+const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long such a body is waited for. Beyond it the connection is closed.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a body shown in an error text.
 const SUMMARY_BYTES_MAX: usize = 30;
 /// Where the original keeps its types; part of a text clients see.
@@ -37,6 +42,7 @@ pub async fn read(body: Option<RequestBody>, services: &ApiServices) -> Result<B
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if read.len() + data.len() > limits.body_bytes_max {
+                    discard(body, services).await;
                     return Err(ApiError::TooLarge(format!("limit is {}", limits.body_bytes_max)).into());
                 }
                 if read.is_empty() && http_body::Body::is_end_stream(&body) {
@@ -47,6 +53,40 @@ pub async fn read(body: Option<RequestBody>, services: &ApiServices) -> Result<B
             Some(Err(error)) => return Err(Failure::bad_request(format!("error reading the body: {error}"))),
         }
     }
+}
+
+/// Reads the rest of a body nobody wants, so that the client finishes sending
+/// and sees the answer instead of a broken connection. Whoever sends more than
+/// the bound, or too slowly, is cut off.
+pub async fn discard(mut body: RequestBody, services: &ApiServices) {
+    const DISCARD_BYTES_MAX: usize = 32 * 1024 * 1024;
+    const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+    let rest = async {
+        let mut left = DISCARD_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(size) else { return };
+            left = rest;
+        }
+    };
+    futures::future::select(std::pin::pin!(rest), services.environment.clock.sleep(DISCARD_TIMEOUT)).await;
+}
+
+/// Reads what a client still sends and throws it away, within bounds: a client
+/// that writes its whole body before it reads would otherwise meet a closed
+/// connection instead of the answer.
+pub async fn drain(mut body: RequestBody, services: &ApiServices) {
+    let mut left = DRAIN_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    futures::future::select(std::pin::pin!(reading), services.environment.clock.sleep(DRAIN_PATIENCE)).await;
 }
 
 fn silent() -> Failure {

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use registry::{AuthorizationAttributes, Decision, RequestContext, UserInfo};
 use rustls_pki_types::CertificateDer;
 
+use crate::body;
 use crate::duration::parse_go_duration;
 use crate::negotiation::{error_output, header};
 use crate::query::{Query, decode};
@@ -81,6 +82,9 @@ pub async fn handle(
         Ok(Err(failure)) => exchange.refuse(&failure),
         Err(_) => exchange.panicked(),
     };
+    if let Some(unread) = exchange.take_body().filter(|body| !http_body::Body::is_end_stream(body)) {
+        crate::body::drain(unread, &exchange.services).await;
+    }
     for value in warnings::headers(&exchange.context.take_warnings()) {
         response.headers_mut().append(WARNING, value);
     }
@@ -88,6 +92,13 @@ pub async fn handle(
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     response.headers_mut().insert(AUDIT_ID, audit_id);
     exchange.count(response.status(), start);
+    // Only known users have their unwanted bodies read.
+    if let Some(body) = exchange.take_body()
+        && !http_body::Body::is_end_stream(&body)
+        && exchange.context.user != UserInfo::default()
+    {
+        body::discard(body, &exchange.services).await;
+    }
     response
 }
 

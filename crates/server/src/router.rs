@@ -14,15 +14,13 @@ use crate::request_info::RequestInfo;
 use crate::respond::Body;
 use crate::status::Failure;
 use crate::verbs::{self, Target};
-use crate::warnings;
 
 type Answer = Result<Response<Body>, Failure>;
 
 /// Answers an authorized request.
 pub async fn route(exchange: &mut Exchange) -> Answer {
     if !exchange.info.resource_request {
-        let answered = documents::answer(exchange).await;
-        return answered.unwrap_or_else(|| Err(Failure::page_not_found()));
+        return document(exchange).await;
     }
     let resource = find(exchange)?;
     let place = Place::of(&exchange.info, &resource)?;
@@ -37,11 +35,27 @@ pub async fn route(exchange: &mut Exchange) -> Answer {
         exchange.context.namespace.clear();
     }
     exchange.info.parts.get(1).cloned().unwrap_or_default().clone_into(&mut exchange.context.name);
-    if let Some(text) = warnings::deprecation(&resource.definition.gvk()) {
-        exchange.context.warn(text);
+    if !resource.definition.deprecation.is_empty() {
+        exchange.context.warn(resource.definition.deprecation.clone());
     }
     let name = exchange.context.name.clone();
     serve(exchange, verb, &Target { resource, subresource, name }).await
+}
+
+/// Answers for a path without objects. Most are there to be read only; the list
+/// of groups and the health checks take any method, as in the original.
+async fn document(exchange: &Exchange) -> Answer {
+    let answer = documents::answer(exchange).await.unwrap_or_else(|| Err(Failure::page_not_found()))?;
+    let mut parts = exchange.info.path.trim_matches('/').split('/');
+    let read_only = match parts.next() {
+        Some("api" | "version") => true,
+        Some("apis") => parts.next().is_some(),
+        _ => false,
+    };
+    if read_only && exchange.parts.method != Method::GET {
+        return Err(ApiError::MethodNotAllowed.into());
+    }
+    Ok(answer)
 }
 
 /// Boxed, because the futures of all verbs together would make every request

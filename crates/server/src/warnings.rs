@@ -1,8 +1,6 @@
-//! Warnings to the client as headers (F-X-2), and the warnings that come with
-//! deprecated APIs.
+//! Warnings to the client as headers (F-X-2).
 
 use http::HeaderValue;
-use meta::GroupVersionKind;
 
 /// All warnings of one answer together, in characters; beyond it each is cut.
 const TOTAL_CHARS_MAX: usize = 4096;
@@ -31,17 +29,6 @@ fn header(text: &str) -> Option<HeaderValue> {
     }
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     HeaderValue::from_bytes(format!("299 - \"{escaped}\"").as_bytes()).ok()
-}
-
-/// What a client is told that uses a deprecated API; none for all others.
-pub fn deprecation(gvk: &GroupVersionKind) -> Option<&'static str> {
-    match (gvk.group.as_ref(), gvk.version.as_ref(), gvk.kind.as_ref()) {
-        ("", "v1", "Endpoints") => {
-            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
-        }
-        ("", "v1", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
