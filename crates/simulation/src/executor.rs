@@ -21,6 +21,12 @@ const START_UNIX_SECONDS: i64 = 1_767_225_600;
 /// The task that [`Executor::run`] was given; others count from 1.
 const MAIN: u64 = 0;
 
+/// One step in so many takes long enough for time to pass, so that timers and
+/// the disk overtake tasks that could go on.
+const SLOW_STEP_ODDS: u64 = 8;
+/// How long such a step takes at most.
+const SLOW_STEP: Duration = Duration::from_millis(1);
+
 /// See the module.
 pub(crate) struct Executor {
     random: Seeded,
@@ -73,6 +79,9 @@ impl Executor {
         let mut main = pin!(main);
         self.wake(MAIN);
         loop {
+            if self.random.one_in(SLOW_STEP_ODDS) {
+                self.pass_time(Some(SLOW_STEP));
+            }
             match self.choose() {
                 Some(MAIN) => {
                     let waker = self.waker(MAIN);
@@ -81,7 +90,7 @@ impl Executor {
                     }
                 }
                 Some(task) => self.poll(task),
-                None => self.pass_time(),
+                None => self.pass_time(None),
             }
         }
     }
@@ -126,18 +135,26 @@ impl Executor {
         drop(task);
     }
 
-    fn pass_time(&self) {
+    /// Goes to the next timer, if it rings within `limit`. Without a limit
+    /// there must be one.
+    fn pass_time(&self, limit: Option<Duration>) {
         let timer = {
             let mut state = self.state.lock();
-            loop {
-                let Some(((at, _), timer)) = state.timers.pop_first() else { break None };
-                if !timer.is_canceled() {
-                    state.now = state.now.max(at);
-                    break Some((state.now, timer));
-                }
+            while state.timers.first_key_value().is_some_and(|(_, timer)| timer.is_canceled()) {
+                state.timers.pop_first();
             }
+            let until = limit.map_or(Duration::MAX, |limit| state.now.saturating_add(limit));
+            let due = state.timers.first_key_value().is_some_and(|((at, _), _)| *at <= until);
+            let timer = if due { state.timers.pop_first() } else { None };
+            timer.map(|((at, _), timer)| {
+                state.now = state.now.max(at);
+                (state.now, timer)
+            })
         };
         let Some((now, timer)) = timer else {
+            if limit.is_some() {
+                return;
+            }
             panic!("everything waits, and no timer is set; before that:\n{}", self.trace.recent().join("\n"));
         };
         self.trace.add("time", now.as_nanos() as u64);

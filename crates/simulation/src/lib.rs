@@ -57,8 +57,8 @@ impl Simulation {
         }
     }
 
-    /// Runs `future` and every task until `future` is done. Time passes only
-    /// while all of them wait.
+    /// Runs `future` and every task until `future` is done. Time passes while
+    /// all of them wait, and by a millisecond at most while some could go on.
     ///
     /// Panics when everything waits and no timer is set: that would be for ever.
     pub fn run<F: Future>(&self, future: F) -> F::Output {

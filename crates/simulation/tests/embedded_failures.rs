@@ -55,6 +55,26 @@ fn a_failed_sync_refuses_all_writes_until_the_store_is_reopened() {
     }
 }
 
+/// Compaction changes the same state that writers do, so after a failure its
+/// result must not be published: it would show writes that are on no disk.
+#[test]
+fn a_compaction_that_ends_after_a_failed_sync_shows_nothing_of_the_failed_write() {
+    for seed in 0..20 {
+        let simulation = Simulation::new(seed);
+        let clock = simulation.environment().clock;
+        simulation.run(async {
+            let store = open(&simulation).await.unwrap();
+            let puts = (0..3000).map(|_| store.txn(put("a", LeaseId(0))));
+            futures::future::join_all(puts).await;
+            store.compact(Revision(3000)).await.unwrap();
+            simulation.disk().fail_syncs(1);
+            assert!(store.txn(put("b", LeaseId(0))).await.is_err());
+            clock.sleep(Duration::from_secs(1)).await;
+            assert!(!exists(&store, "b").await, "seed {seed}");
+        });
+    }
+}
+
 #[test]
 fn an_idle_store_does_nothing_at_all() {
     let simulation = Simulation::new(1);

@@ -107,6 +107,11 @@ impl Head {
     }
 
     fn take(&mut self) -> Option<Batch> {
+        // The state holds what the failed batch did, so it must never be
+        // published, not even for the sake of a compaction that ends only now.
+        if self.failure.is_some() {
+            return None;
+        }
         if self.queue.waiters.is_empty() && self.queue.records.is_empty() && !self.queue.trimmed {
             return None;
         }
