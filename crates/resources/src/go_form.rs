@@ -11,8 +11,70 @@ const SHARED: &str = "io.k8s.apimachinery.";
 
 /// Abbreviations that Go writes in capitals at the start of a name.
 const CAPITALS: &[&str] = &[
-    "api", "ca", "cel", "cidr", "csi", "fs", "gce", "http", "id", "ip", "iscsi", "nfs", "rbd", "tls", "uid",
-    "url",
+    "api", "ca", "cel", "cidr", "csi", "dns", "fs", "gce", "http", "id", "ip", "iscsi", "nfs", "os", "rbd",
+    "se", "tls", "tty", "uid", "url",
+];
+
+const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
+const POD_SECURITY_CONTEXT: &str = "io.k8s.api.core.v1.PodSecurityContext";
+const POD_TEMPLATE: &str = "io.k8s.api.core.v1.PodTemplateSpec";
+
+/// Fields of a pod spec in the order of the internal type, which differs from
+/// the served one.
+const POD_SPEC_ORDER: &[&str] = &[
+    "volumes",
+    "initContainers",
+    "containers",
+    "ephemeralContainers",
+    "restartPolicy",
+    "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds",
+    "dnsPolicy",
+    "nodeSelector",
+    "serviceAccountName",
+    "automountServiceAccountToken",
+    "nodeName",
+    "securityContext",
+    "imagePullSecrets",
+    "hostname",
+    "subdomain",
+    "setHostnameAsFQDN",
+    "affinity",
+    "schedulerName",
+    "tolerations",
+    "hostAliases",
+    "priorityClassName",
+    "priority",
+    "preemptionPolicy",
+    "dnsConfig",
+    "readinessGates",
+    "runtimeClassName",
+    "overhead",
+    "enableServiceLinks",
+    "topologySpreadConstraints",
+    "os",
+    "schedulingGates",
+    "resourceClaims",
+    "resources",
+    "hostnameOverride",
+    "schedulingGroup",
+];
+/// Fields of a pod spec that the internal type keeps in the security context.
+const HOST_FIELDS: &[&str] = &["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"];
+const SECURITY_CONTEXT_ORDER: &[&str] = &[
+    "seLinuxOptions",
+    "windowsOptions",
+    "runAsUser",
+    "runAsGroup",
+    "runAsNonRoot",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "seccompProfile",
+    "appArmorProfile",
+    "seLinuxChangePolicy",
 ];
 
 /// `value` of the type with an OpenAPI name, e.g. `io.k8s.api.rbac.v1.RoleRef`.
@@ -41,9 +103,11 @@ fn write(schema: &Schema, ty: TypeId, value: Option<&Value>, zero_struct: bool, 
             Some(value) => plain(value, out),
             None => out.push_str(if zero_struct { "{}" } else { "null" }),
         },
-        (Kind::Struct { fields, .. }, _) if value.is_some() || zero_struct => {
-            write_struct(schema, fields, value, out);
-        }
+        (Kind::Struct { fields, .. }, _) if value.is_some() || zero_struct => match ty.name.as_ref() {
+            POD_SPEC => write_pod_spec(schema, fields, value, out),
+            POD_TEMPLATE => write_pod_template(schema, value, out),
+            _ => write_struct(schema, fields, value, out),
+        },
         (Kind::List(item), Some(Value::List(items))) => {
             out.push('[');
             for (i, value) in items.iter().enumerate() {
@@ -76,6 +140,53 @@ fn write_struct(schema: &Schema, fields: &[Field], value: Option<&Value>, out: &
         out.push(':');
         let pointer = field.flags.has(FieldFlags::POINTER);
         write(schema, field.ty, value.and_then(|value| value.get(&field.name)), !pointer, out);
+    }
+    out.push('}');
+}
+
+/// The fields with these JSON names, in this order.
+fn write_fields(schema: &Schema, fields: &[Field], order: &[&str], value: Option<&Value>, out: &mut String) {
+    for (i, field) in
+        order.iter().filter_map(|name| fields.iter().find(|field| field.name == *name)).enumerate()
+    {
+        comma(i, out);
+        string(&go_name(&field.name), out);
+        out.push(':');
+        let pointer = field.flags.has(FieldFlags::POINTER);
+        write(schema, field.ty, value.and_then(|value| value.get(&field.name)), !pointer, out);
+    }
+}
+
+fn write_pod_spec(schema: &Schema, fields: &[Field], value: Option<&Value>, out: &mut String) {
+    let at = POD_SPEC_ORDER.iter().position(|name| *name == "securityContext").unwrap_or_default();
+    out.push('{');
+    write_fields(schema, fields, &POD_SPEC_ORDER[..at], value, out);
+    out.push_str(",\"SecurityContext\":{");
+    write_fields(schema, fields, HOST_FIELDS, value, out);
+    if let Some(context) = schema.named(POD_SECURITY_CONTEXT) {
+        out.push(',');
+        let value = value.and_then(|value| value.get("securityContext"));
+        write_fields(schema, schema.ty(context).fields(), SECURITY_CONTEXT_ORDER, value, out);
+    }
+    out.push_str("},");
+    write_fields(schema, fields, &POD_SPEC_ORDER[at + 1..], value, out);
+    out.push('}');
+}
+
+/// Metadata is embedded: its fields stand beside the spec, under their JSON names.
+fn write_pod_template(schema: &Schema, value: Option<&Value>, out: &mut String) {
+    out.push('{');
+    let metadata = value.and_then(|value| value.map_at(&["metadata"]));
+    for (key, value) in metadata.into_iter().flat_map(|map| map.iter()) {
+        string(key, out);
+        out.push(':');
+        plain(value, out);
+        out.push(',');
+    }
+    out.push_str("\"Spec\":");
+    match schema.named(POD_SPEC) {
+        Some(ty) => write(schema, ty, value.and_then(|value| value.get("spec")), true, out),
+        None => out.push_str("null"),
     }
     out.push('}');
 }

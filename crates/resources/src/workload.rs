@@ -78,7 +78,7 @@ pub fn template_for_selector(object: &Value, selector: Option<&Value>, errors: &
     if !selected {
         errors.push(FieldError::invalid(
             &path.child("metadata.labels"),
-            &Value::Map(labels.clone()),
+            found.at(&["metadata", "labels"]).unwrap_or(&Value::Null),
             "`selector` does not match template `labels`",
         ));
     }

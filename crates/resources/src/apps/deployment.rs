@@ -1,6 +1,6 @@
 //! `deployments`: replica sets that follow one another as the template changes.
 
-use meta::{FieldError, FieldErrors, FieldPath};
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta, ObjectMetaMut};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
 use schema::Value;
 
@@ -50,6 +50,15 @@ impl Strategy for Deployment {
 
     fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
         object.set(&["status"], Value::map());
+    }
+
+    fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
+        // Annotations are copied to replica sets, so a change of them counts too.
+        let annotations = ["metadata", "annotations"];
+        if !check::same(object.at(&annotations), old.at(&annotations)) {
+            let generation = ObjectMeta::of(old).generation() + 1;
+            ObjectMetaMut::of(object).set_generation(generation);
+        }
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {

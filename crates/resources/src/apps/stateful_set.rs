@@ -1,6 +1,7 @@
 //! `statefulsets`: pods with names and storage of their own. Little of the
 //! spec can be changed once it stands.
 
+use meta::validation::NameValidation;
 use meta::{FieldError, FieldErrors, FieldPath};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
 use schema::{Map, Value};
@@ -21,6 +22,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Containers").wide(),
             Column::string("Images").wide(),
         ],
+        name_validation: NameValidation::Dns1123Label,
         generation: true,
         ..ResourceDef::stored("apps", "v1", "statefulsets", "StatefulSet", StatefulSet)
     }

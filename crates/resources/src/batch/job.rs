@@ -31,6 +31,7 @@ pub fn definition() -> ResourceDef {
         selectable_fields: vec!["status.successful".into()],
         generation: true,
         garbage_collection: DefaultGarbageCollection::OrphanDependents,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("batch", "v1", "jobs", "Job", Job)
     }
 }

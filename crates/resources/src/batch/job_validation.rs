@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use meta::selector::LabelSelector;
 use meta::{FieldError, FieldErrors, FieldPath};
-use schema::Value;
+use schema::{Map, Value};
 
 use super::cron_job::job_spec_path;
 use super::job::{generated_selector, has_generated_selector, is_labelled};
@@ -24,7 +25,8 @@ pub(super) fn create(object: &Value) -> FieldErrors {
 
 /// A changed job.
 pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
-    let mut errors = Vec::new();
+    // The original judges the whole job first and its spec once more.
+    let mut errors = create(object);
     job_spec(object.at(&["spec"]).unwrap_or(&Value::Null), &FieldPath::root("spec"), true, &mut errors);
     completions(object, old, &mut errors);
     check::immutable(&mut errors, "spec.selector", object, old);
@@ -147,6 +149,11 @@ fn job_spec(spec: &Value, path: &FieldPath, with_selector: bool, errors: &mut Fi
     ] {
         check::not_negative(errors, &path.child(key), spec.int_at(&[key]));
     }
+    let given = |key: &str| spec.int_at(&[key]).is_some();
+    if given("maxFailedIndexes") && !given("backoffLimitPerIndex") {
+        let detail = "when maxFailedIndexes is specified";
+        errors.push(FieldError::required(&path.child("backoffLimitPerIndex"), detail));
+    }
     if let Some(manager) = spec.str_at(&["managedBy"]) {
         managed_by(manager, &path.child("managedBy"), errors);
     }
@@ -160,14 +167,31 @@ fn job_spec(spec: &Value, path: &FieldPath, with_selector: bool, errors: &mut Fi
         check::one_of(errors, &path.child("podReplacementPolicy"), policy, known);
     }
     failure_policy(spec, &path.child("podFailurePolicy"), errors);
-    if with_selector {
-        match spec.at(&["selector"]).filter(|selector| !selector.is_null()) {
-            None => errors.push(FieldError::required(&path.child("selector"), "")),
-            selector => validation::label_selector(selector, &path.child("selector"), errors),
-        }
-    }
     workload::template(spec.at(&["template"]), &path.child("template"), errors);
     restart_policy(spec, &path.child("template.spec.restartPolicy"), errors);
+    if with_selector {
+        selector(spec, path, errors);
+    }
+}
+
+fn selector(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let selector = spec.at(&["selector"]).filter(|selector| !selector.is_null());
+    match selector {
+        None => errors.push(FieldError::required(&path.child("selector"), "")),
+        selector => validation::label_selector(selector, &path.child("selector"), errors),
+    }
+    let empty = Map::new();
+    let labels = spec.map_at(&["template", "metadata", "labels"]).unwrap_or(&empty);
+    let selected = match selector.map(LabelSelector::from_object) {
+        Some(Ok(selector)) => selector.matches(labels),
+        Some(Err(_)) => true,
+        None => false,
+    };
+    if !selected {
+        let shown = spec.at(&["template", "metadata", "labels"]).unwrap_or(&Value::Null);
+        let detail = "`selector` does not match template `labels`";
+        errors.push(FieldError::invalid(&path.child("template.metadata.labels"), shown, detail));
+    }
 }
 
 fn managed_by(manager: &str, path: &FieldPath, errors: &mut FieldErrors) {
@@ -208,20 +232,80 @@ fn indexed(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(&path.child(key), &limit.into(), detail));
         }
     }
-    if number("maxFailedIndexes").is_some() && number("backoffLimitPerIndex").is_none() {
-        let detail = "when maxFailedIndexes is specified";
-        errors.push(FieldError::required(&path.child("backoffLimitPerIndex"), detail));
-    }
-    if let Some(policy) = spec.at(&["successPolicy"]).filter(|policy| !policy.is_null())
-        && !is_indexed
-    {
+    success_policy(spec, is_indexed, &path.child("successPolicy"), errors);
+}
+
+fn success_policy(spec: &Value, is_indexed: bool, path: &FieldPath, errors: &mut FieldErrors) {
+    let Some(policy) = spec.at(&["successPolicy"]).filter(|policy| !policy.is_null()) else { return };
+    if !is_indexed {
         let shown = go_form::show("io.k8s.api.batch.v1.SuccessPolicy", Some(policy));
-        errors.push(check::invalid_shown(
-            &path.child("successPolicy"),
-            shown,
-            "requires indexed completion mode",
-        ));
+        errors.push(check::invalid_shown(path, shown, "requires indexed completion mode"));
+        return;
     }
+    let path = path.child("rules");
+    let completions = spec.int_at(&["completions"]).unwrap_or_default();
+    let rules = policy.list_at(&["rules"]);
+    if rules.is_empty() {
+        let detail = "at least one rules must be specified when the successPolicy is specified";
+        errors.push(FieldError::required(&path, detail));
+    }
+    for (i, rule) in rules.iter().enumerate() {
+        success_rule(rule, completions, &path.index(i), errors);
+    }
+}
+
+fn success_rule(rule: &Value, completions: i64, path: &FieldPath, errors: &mut FieldErrors) {
+    let (indexes, count) = (rule.str_at(&["succeededIndexes"]), rule.int_at(&["succeededCount"]));
+    if indexes.is_none() && count.is_none() {
+        let detail = "at least one of succeededCount or succeededIndexes must be specified";
+        errors.push(FieldError::required(path, detail));
+    }
+    let mut named = None;
+    if let Some(text) = indexes {
+        match count_indexes(text, completions) {
+            Ok(total) => named = Some(total),
+            Err(fault) => {
+                let detail = format!("error parsing succeededIndexes: {fault}");
+                errors.push(FieldError::invalid_str(&path.child("succeededIndexes"), text, detail));
+            }
+        }
+    }
+    let Some(count) = count else { return };
+    let path = path.child("succeededCount");
+    check::not_negative(errors, &path, Some(count));
+    if count > completions {
+        let detail =
+            format!("must be less than or equal to {completions} (the number of specified completions)");
+        errors.push(FieldError::invalid(&path, &count.into(), detail));
+    }
+    if let Some(named) = named.filter(|named| count > *named) {
+        let detail = format!(
+            "must be less than or equal to {named} (the number of indexes in the specified succeededIndexes field)"
+        );
+        errors.push(FieldError::invalid(&path, &count.into(), detail));
+    }
+}
+
+/// How many indexes a list such as `1,3-5` names; they ascend and are below `completions`.
+fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
+    let (mut total, mut last) = (0, None);
+    for interval in text.split(',').filter(|_| !text.is_empty()) {
+        let (first, end) = interval.split_once('-').unwrap_or((interval, interval));
+        let start = index(first, last, completions)?;
+        let stop = if interval.contains('-') { index(end, Some(start), completions)? } else { start };
+        total += stop - start + 1;
+        last = Some(stop);
+    }
+    Ok(total)
+}
+
+fn index(text: &str, last: Option<i64>, completions: i64) -> Result<i64, String> {
+    let index: i64 =
+        text.parse().map_err(|_| format!("cannot convert string to integer for index: {text:?}"))?;
+    if let Some(last) = last.filter(|last| index <= *last) {
+        return Err(format!("non-increasing order, previous: {last}, current: {index}"));
+    }
+    if index >= completions { Err(format!("too large index: {text:?}")) } else { Ok(index) }
 }
 
 fn failure_policy(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -315,9 +399,9 @@ fn template(object: &Value, old: &Value, errors: &mut FieldErrors) {
     let path = ["spec", "template"];
     let (mut new_template, mut old_template) =
         (object.at(&path).cloned().unwrap_or_default(), old.at(&path).cloned().unwrap_or_default());
-    let suspended =
-        old.bool_at(&["spec", "suspend"]) == Some(true) || object.bool_at(&["spec", "suspend"]) == Some(true);
-    if suspended && old.at(&["status", "startTime"]).is_none() {
+    let movable =
+        old.bool_at(&["spec", "suspend"]) == Some(true) && old.at(&["status", "startTime"]).is_none();
+    if movable {
         for template in [&mut new_template, &mut old_template] {
             for free in [
                 &["metadata", "annotations"][..],
@@ -331,20 +415,23 @@ fn template(object: &Value, old: &Value, errors: &mut FieldErrors) {
             }
         }
     }
-    if !check::same(Some(&new_template), Some(&old_template)) {
-        let shown = go_form::show("io.k8s.api.core.v1.PodTemplateSpec", object.at(&path));
-        errors.push(check::invalid_shown(
-            &FieldPath::root("spec").child("template"),
-            shown,
-            check::IMMUTABLE,
-        ));
+    if check::same(Some(&new_template), Some(&old_template)) {
+        return;
     }
+    let path = FieldPath::root("spec").child("template");
+    let (path, shown) = if movable {
+        let spec = object.at(&["spec", "template", "spec"]);
+        (path.child("spec"), go_form::show("io.k8s.api.core.v1.PodSpec", spec))
+    } else {
+        let template = object.at(&["spec", "template"]);
+        (path, go_form::show("io.k8s.api.core.v1.PodTemplateSpec", template))
+    };
+    errors.push(check::invalid_shown(&path, shown, check::IMMUTABLE));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::Map;
 
     fn texts(spec: Map) -> Vec<String> {
         let mut errors = Vec::new();

@@ -11,6 +11,7 @@ pub fn definition() -> ResourceDef {
     ResourceDef {
         short_names: vec!["cm".into()],
         columns: vec![Column::name(), Column::string("Data"), Column::string("Age")],
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "configmaps", "ConfigMap", ConfigMap)
     }
 }

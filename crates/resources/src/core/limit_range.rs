@@ -16,6 +16,7 @@ pub fn definition() -> ResourceDef {
         short_names: vec!["limits".into()],
         columns: vec![Column::name(), created],
         create_on_update: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "limitranges", "LimitRange", LimitRange)
     }
 }

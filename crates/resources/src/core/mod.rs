@@ -15,6 +15,7 @@ mod node_validation;
 pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
+mod pod_affinity;
 mod pod_containers;
 mod pod_print;
 pub mod pod_resources;

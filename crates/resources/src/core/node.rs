@@ -15,6 +15,7 @@ pub fn definition() -> ResourceDef {
     let resource = ResourceDef {
         namespaced: false,
         short_names: vec!["no".into()],
+        keeps_status_on_create: true,
         subresources: vec![
             Subresource::connect("proxy", proxy, &["create", "delete", "get", "patch", "update"]),
             Subresource::status(),

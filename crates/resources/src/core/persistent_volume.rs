@@ -27,6 +27,7 @@ pub fn definition() -> ResourceDef {
             Column::string("VolumeMode").wide(),
         ],
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "persistentvolumes", "PersistentVolume", PersistentVolume)
     }
 }

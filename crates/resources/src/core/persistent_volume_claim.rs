@@ -50,12 +50,14 @@ impl Strategy for PersistentVolumeClaim {
 
     fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
         object.set(&["status"], Map::from([("phase", "Pending")]));
+        drop_unknown_source(object);
         copy_data_source(object);
     }
 
     fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
         // Objects from before the second form existed are not touched by updates of anything else.
         if old.at(&["spec", "dataSource"]).is_none() && old.at(&["spec", "dataSourceRef"]).is_none() {
+            drop_unknown_source(object);
             copy_data_source(object);
         }
     }
@@ -97,6 +99,19 @@ pub(crate) fn spec_defaults(spec: &mut Value) {
     defaults::resources::round_requirements(spec.get_mut("resources"));
 }
 
+/// The kinds of which a claim can be filled through the old form.
+const SOURCES: [(&str, &str); 2] =
+    [("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")];
+
+/// The old form silently loses what it does not know.
+fn drop_unknown_source(object: &mut Value) {
+    let Some(source) = object.at(&["spec", "dataSource"]).filter(|source| !source.is_null()) else { return };
+    let text = |key: &str| source.str_at(&[key]).unwrap_or_default();
+    if !SOURCES.contains(&(text("apiGroup"), text("kind"))) {
+        object.remove(&["spec", "dataSource"]);
+    }
+}
+
 /// The old and the new form of the data source are kept equal, unless the new
 /// one says something the old one cannot.
 fn copy_data_source(object: &mut Value) {
@@ -107,8 +122,7 @@ fn copy_data_source(object: &mut Value) {
         (None, Some(source)) if source.str_at(&["namespace"]).is_none_or(str::is_empty) => {
             let group = source.str_at(&["apiGroup"]).unwrap_or_default();
             let kind = source.str_at(&["kind"]).unwrap_or_default();
-            let known = [("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")];
-            if known.contains(&(group, kind)) {
+            if SOURCES.contains(&(group, kind)) {
                 object.set(&["spec", "dataSource"], source);
             }
         }

@@ -5,7 +5,7 @@
 //! back by scheduling gates says so in its conditions at once.
 
 use meta::options::DeleteOptions;
-use meta::{FieldErrors, GroupVersionKind, ObjectMeta};
+use meta::{FieldErrors, GroupVersionKind};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
 use schema::{Map, Value};
 
@@ -32,6 +32,7 @@ pub fn definition() -> ResourceDef {
         selectable_fields: SELECTABLE.iter().map(|label| (*label).into()).collect(),
         generation: true,
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "pods", "Pod", Pod)
     }
 }
@@ -82,6 +83,9 @@ impl Strategy for Pod {
         object.set(&["status"], Map::from([("phase", "Pending"), ("qosClass", class)]));
         if !object.list_at(&["spec", "schedulingGates"]).is_empty() {
             gated_condition(object);
+        }
+        if let Some(spec) = defaults::object(object, "spec") {
+            pod_spec_merge::drop_disabled_fields(spec);
         }
         pod_spec_merge::label_keys(object);
     }
@@ -186,15 +190,12 @@ fn pod_ips(status: &mut Value) {
 }
 
 fn gated_condition(object: &mut Value) {
-    let mut condition = Map::from([
+    let condition = Map::from([
         ("type", "PodScheduled"),
         ("status", "False"),
         ("reason", "SchedulingGated"),
         ("message", "Scheduling is blocked due to non-empty scheduling gates"),
     ]);
-    if let generation @ 1.. = ObjectMeta::of(object).generation() {
-        condition.insert("observedGeneration", generation);
-    }
     object.set(&["status", "conditions"], vec![condition]);
 }
 

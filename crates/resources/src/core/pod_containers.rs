@@ -365,6 +365,9 @@ fn resources(container: &Value, spec: &Value, path: &FieldPath, errors: &mut Fie
             if list == "requests" {
                 request_within_limit(resources, name, amount, &path.child("requests"), errors);
             }
+            if let Some(size) = name.strip_prefix("hugepages-") {
+                whole_pages(name, size, amount, &at, errors);
+            }
             huge |= name.starts_with("hugepages-");
             compute |= matches!(name, "cpu" | "memory");
         }
@@ -373,6 +376,17 @@ fn resources(container: &Value, spec: &Value, path: &FieldPath, errors: &mut Fie
         errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
     }
     claims(resources, spec, &path.child("claims"), errors);
+}
+
+/// Huge pages come whole.
+fn whole_pages(name: &str, size: &str, amount: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let size = validation::quantity(&size.into()).map_or(0, |size| size.as_i64());
+    let wanted = validation::quantity(amount).map_or(0, |amount| amount.as_i64());
+    if size > 0 && wanted % size != 0 {
+        let shown = print::scalar_or(Some(amount), "");
+        let detail = format!("{shown} is not positive integer multiple of {name}");
+        errors.push(FieldError::invalid(path, amount, detail));
+    }
 }
 
 fn resource_name(name: &str, path: &FieldPath, errors: &mut FieldErrors) {

@@ -50,6 +50,24 @@ pub(super) fn resized(object: &mut Value, old: &Value) {
     *object = merged;
 }
 
+/// Drops fields of features that are off by default; a new pod or template has none of them.
+pub(crate) fn drop_disabled_fields(spec: &mut Value) {
+    for volume in defaults::items(spec, "volumes") {
+        let Some(projected) = defaults::object(volume, "projected") else { continue };
+        for source in defaults::items(projected, "sources") {
+            source.remove(&["clusterTrustBundle"]);
+        }
+    }
+    for list in defaults::pod::CONTAINER_LISTS {
+        for container in defaults::items(spec, list) {
+            container.remove(&["lifecycle", "stopSignal"]);
+            if container.map_at(&["lifecycle"]).is_some_and(Map::is_empty) {
+                container.remove(&["lifecycle"]);
+            }
+        }
+    }
+}
+
 /// `matchLabelKeys` and `mismatchLabelKeys` become requirements on the pod's own labels.
 pub(super) fn label_keys(object: &mut Value) {
     let labels = ObjectMeta::of(object).labels().clone();

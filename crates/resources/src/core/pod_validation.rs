@@ -24,8 +24,15 @@ pub enum Place {
 
 /// A new pod.
 pub(super) fn create(object: &Value) -> FieldErrors {
+    const MIRROR: &str = "kubernetes.io/config.mirror";
     let mut errors = Vec::new();
     let path = FieldPath::root("spec");
+    let mirrored = meta::ObjectMeta::of(object).annotations().str(MIRROR);
+    if let Some(mirrored) = mirrored.filter(|_| check::text(object, &["spec", "nodeName"]).is_empty()) {
+        let path = FieldPath::root("metadata").child("annotations").key(MIRROR);
+        let detail = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(FieldError::invalid_str(&path, mirrored, detail));
+    }
     spec(object.at(&["spec"]), &path, Place::Pod, &mut errors);
     if !object.list_at(&["spec", "ephemeralContainers"]).is_empty() {
         errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
@@ -64,6 +71,7 @@ pub fn spec(spec: Option<&Value>, path: &FieldPath, place: Place, errors: &mut F
         errors.extend(validate_labels(selector, &path.child("nodeSelector")));
     }
     security_context(spec, &path.child("securityContext"), errors);
+    super::pod_affinity::affinity(spec, &path.child("affinity"), errors);
     dns_config(spec, dns, &path.child("dnsConfig"), errors);
     gates(spec, path, errors);
     topology_spread(spec, &path.child("topologySpreadConstraints"), errors);
@@ -121,10 +129,10 @@ fn security_context(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     for (i, group) in context.list_at(&["supplementalGroups"]).iter().enumerate() {
         id(errors, &path.child("supplementalGroups").index(i), group.as_int());
     }
+    sysctls(context, &path.child("sysctls"), errors);
     if let Some(policy) = context.str_at(&["fsGroupChangePolicy"]) {
         check::one_of(errors, &path.child("fsGroupChangePolicy"), policy, &["Always", "OnRootMismatch"]);
     }
-    sysctls(context, &path.child("sysctls"), errors);
     profile(context, "seccompProfile", "seccomp", path, errors);
     profile(context, "appArmorProfile", "apparmor", path, errors);
 }
@@ -217,9 +225,12 @@ fn dns_config(spec: &Value, policy: &str, path: &FieldPath, errors: &mut FieldEr
     for (i, search) in config.list_at(&["searches"]).iter().enumerate() {
         let search = search.as_str().unwrap_or_default();
         let bare = if search == "." { "" } else { search.strip_suffix('.').unwrap_or(search) };
-        if !bare.is_empty() {
-            let bare = bare.replace('_', "-");
-            check::messages(errors, &path.child("searches").index(i), search, is_dns1123_subdomain(&bare));
+        if !bare.is_empty() && !is_search_domain(bare) {
+            let detail = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
+                          '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+                          regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]\
+                          ([-_a-z0-9]*[a-z0-9])?)*')";
+            errors.push(FieldError::invalid_str(&path.child("searches").index(i), search, detail));
         }
     }
     for (i, option) in config.list_at(&["options"]).iter().enumerate() {
@@ -227,6 +238,19 @@ fn dns_config(spec: &Value, policy: &str, path: &FieldPath, errors: &mut FieldEr
             errors.push(FieldError::required(&path.child("options").index(i), "must not be empty"));
         }
     }
+}
+
+/// A domain whose labels may hold underscores.
+fn is_search_domain(text: &str) -> bool {
+    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let good = |label: &str| {
+        let bytes = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        let inner = |b: &u8| edge(*b) || matches!(b, b'-' | b'_');
+        bytes.first().is_some_and(|b| edge(*b))
+            && bytes.last().is_some_and(|b| edge(*b))
+            && bytes.iter().all(inner)
+    };
+    text.len() <= 253 && text.split('.').all(good)
 }
 
 fn gates(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -246,10 +270,12 @@ fn gates(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
 }
 
 fn topology_spread(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let mut seen = BTreeSet::new();
-    for (i, constraint) in spec.list_at(&["topologySpreadConstraints"]).iter().enumerate() {
+    let constraints = spec.list_at(&["topologySpreadConstraints"]);
+    let identity =
+        |constraint| ["topologyKey", "whenUnsatisfiable"].map(|key: &str| check::text(constraint, &[key]));
+    for (i, constraint) in constraints.iter().enumerate() {
         let path = path.index(i);
-        let [key, when] = ["topologyKey", "whenUnsatisfiable"].map(|key| check::text(constraint, &[key]));
+        let [key, when] = identity(constraint);
         let skew = print::int(constraint, &["maxSkew"]);
         if skew <= 0 {
             errors.push(FieldError::invalid(
@@ -263,7 +289,8 @@ fn topology_spread(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
         }
         let actions = ["DoNotSchedule", "ScheduleAnyway"];
         check::one_of(errors, &path.child("whenUnsatisfiable"), when, &actions);
-        if !seen.insert((key, when)) {
+        // The earlier of two equal constraints is blamed.
+        if constraints[i + 1..].iter().any(|later| identity(later) == [key, when]) {
             let shown = Value::from(format!("{{{key}, {when}}}"));
             errors.push(FieldError::duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), &shown));
         }

@@ -17,6 +17,7 @@ pub fn definition() -> ResourceDef {
         selectable_fields: vec!["status.replicas".into()],
         generation: true,
         garbage_collection: DefaultGarbageCollection::OrphanDependents,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored(
             "",
             "v1",

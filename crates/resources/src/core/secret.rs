@@ -14,6 +14,7 @@ pub fn definition() -> ResourceDef {
     ResourceDef {
         selectable_fields: vec!["type".into()],
         columns: vec![Column::name(), Column::string("Type"), Column::string("Data"), Column::string("Age")],
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "secrets", "Secret", Secret)
     }
 }

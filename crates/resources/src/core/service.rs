@@ -36,6 +36,7 @@ pub fn definition() -> ResourceDef {
         name_validation: NameValidation::Dns1123Label,
         create_on_update: true,
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "services", "Service", Service)
     };
     crate::with_prefix(resource, "services/specs")
@@ -49,6 +50,13 @@ struct Service;
 impl Strategy for Service {
     fn default(&self, object: &mut Value) {
         spec_defaults(defaults::ensure(object, "spec"));
+        let balanced = object.str_at(&["spec", "type"]) == Some("LoadBalancer");
+        let balancer = object.at_mut(&["status", "loadBalancer"]).filter(|_| balanced);
+        for ingress in balancer.into_iter().flat_map(|balancer| defaults::items(balancer, "ingress")) {
+            if ingress.str_at(&["ip"]).is_some_and(|ip| !ip.is_empty()) {
+                defaults::pointer(ingress, "ipMode", "VIP");
+            }
+        }
     }
 
     fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
@@ -265,6 +273,9 @@ fn drop_unused_fields(object: &mut Value, old: &Value) {
     }
     if loses(external) {
         drop_node_ports(object, old);
+    }
+    if loses(balanced) {
+        object.set(&["status", "loadBalancer"], Value::map());
     }
 }
 

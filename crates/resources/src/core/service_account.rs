@@ -4,6 +4,8 @@ use meta::{GroupVersionKind, ObjectMeta};
 use registry::{RequestContext, ResourceDef, Strategy, Subresource};
 use schema::Value;
 
+use crate::defaults;
+
 /// `serviceaccounts`.
 pub fn definition() -> ResourceDef {
     let token = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
@@ -11,21 +13,23 @@ pub fn definition() -> ResourceDef {
         short_names: vec!["sa".into()],
         subresources: vec![Subresource::action("token", token)],
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "serviceaccounts", "ServiceAccount", ServiceAccount)
     }
 }
 
 struct ServiceAccount;
 
-/// Secrets to mount, which nothing writes any more.
-const SECRETS: &str = "secrets";
 /// Limits which secrets a pod of the account may mount.
 const ENFORCE: &str = "kubernetes.io/enforce-mountable-secrets";
 
 impl Strategy for ServiceAccount {
     fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
-        // Secrets in a new account would be left from a copied one.
-        let _ = object.remove(&[SECRETS]);
+        names_only(object);
+    }
+
+    fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, _: &Value) {
+        names_only(object);
     }
 
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
@@ -35,6 +39,15 @@ impl Strategy for ServiceAccount {
     fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
         let annotated = |object| ObjectMeta::of(object).annotations().contains_key(ENFORCE);
         if annotated(old) { Vec::new() } else { warnings(object) }
+    }
+}
+
+/// Of the secrets an account may mount, nothing but names is kept.
+fn names_only(object: &mut Value) {
+    for secret in defaults::items(object, "secrets") {
+        if let Some(reference) = secret.as_map_mut() {
+            reference.retain(|key, _| key == "name");
+        }
     }
 }
 
