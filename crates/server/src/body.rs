@@ -225,14 +225,13 @@ impl Expected<'_> {
         }
         // Kinds that moved from one group to another are still the same kind.
         let moved = version.group == "extensions";
-        if same_kind && (moved || is_registered(&version, &named.kind) || was_registered(&version, &expected))
-        {
-            if version.group == expected.group || moved {
-                let text = "does not match the expected API version";
-                return Err(Failure::bad_request(format!(
-                    "the API version in the data ({version}) {text} ({expected})"
-                )));
-            }
+        let ours = version.group == expected.group;
+        let known = is_registered(&version, &named.kind) || was_registered(&version, &expected);
+        if same_kind && (moved || ours && known) {
+            let text = "does not match the expected API version";
+            return Err(Failure::bad_request(format!(
+                "the API version in the data ({version}) {text} ({expected})"
+            )));
         }
         let why = if is_registered(&version, &named.kind) {
             let from = format!("{}.{}", version.version, named.kind);

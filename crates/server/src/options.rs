@@ -237,7 +237,7 @@ fn convert_fields(selector: &FieldSelector, definition: &ResourceDef) -> Result<
 fn unknown_field(label: &str, definition: &ResourceDef) -> String {
     // Kinds with selectable fields of their own have a conversion function of
     // their own in the original, and with it a text of their own.
-    let custom = !schema::builtin().kind(&definition.group, &definition.version, &definition.kind).is_some();
+    let custom = schema::builtin().kind(&definition.group, &definition.version, &definition.kind).is_none();
     match definition.kind.as_ref() {
         "Job" => format!("field label {} not supported for Job", meta::field::quoted(label)),
         "ResourceSlice" => format!("field label not supported for {}: {label}", definition.gvk()),

@@ -20,7 +20,8 @@ type Answer = Result<Response<Body>, Failure>;
 /// Answers an authorized request.
 pub async fn route(exchange: &mut Exchange) -> Answer {
     if !exchange.info.resource_request {
-        return document(exchange).await;
+        let answered = documents::answer(exchange).await;
+        return answered.unwrap_or_else(|| Err(Failure::page_not_found()));
     }
     let resource = find(exchange)?;
     let place = Place::of(&exchange.info, &resource)?;
@@ -40,22 +41,6 @@ pub async fn route(exchange: &mut Exchange) -> Answer {
     }
     let name = exchange.context.name.clone();
     serve(exchange, verb, &Target { resource, subresource, name }).await
-}
-
-/// Answers for a path without objects. Most are there to be read only; the list
-/// of groups and the health checks take any method, as in the original.
-async fn document(exchange: &Exchange) -> Answer {
-    let answer = documents::answer(exchange).await.unwrap_or_else(|| Err(Failure::page_not_found()))?;
-    let mut parts = exchange.info.path.trim_matches('/').split('/');
-    let read_only = match parts.next() {
-        Some("api" | "version") => true,
-        Some("apis") => parts.next().is_some(),
-        _ => false,
-    };
-    if read_only && exchange.parts.method != Method::GET {
-        return Err(ApiError::MethodNotAllowed.into());
-    }
-    Ok(answer)
 }
 
 /// Boxed, because the futures of all verbs together would make every request

@@ -37,7 +37,8 @@ async fn bodies_that_are_no_objects_are_refused_with_a_status() {
 #[tokio::test]
 async fn requests_nobody_understands_are_refused_with_the_code_of_the_original() {
     let api = Api::new();
-    let cases: [(&str, &str, &[(&str, &str)], u16); 16] = [
+    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16);
+    let cases: [Case; 16] = [
         ("POST", COLLECTION, &[("content-type", "text/plain")], 415),
         ("POST", COLLECTION, &[("accept", "text/plain")], 406),
         ("PATCH", "/api/v1/namespaces/n/configmaps/a", &[("content-type", "application/json")], 415),
