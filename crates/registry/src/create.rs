@@ -131,9 +131,7 @@ impl Store {
             let key = String::from_utf8_lossy(&existing.key).into_owned();
             return Err(Error::KeyExists { key, revision: Revision(0) });
         }
-        let mut shown = object.clone();
-        ObjectMetaMut::of(&mut shown).set_resource_version(Revision(0));
-        Ok(Outcome::Tree(shown))
+        Ok(Outcome::Stored(self.storage().preview(object, Revision(0))?))
     }
 
     /// What a failed creation of `object` is reported as (D-CRE-3).

@@ -170,7 +170,8 @@ impl Store {
             object.ok_or_else(|| Error::KeyNotFound { key: key.to_owned(), revision: Revision(0) })?;
         let tree = self.storage().decode(&object)?;
         check_preconditions(&removal.preconditions, &object, &tree)?;
-        Ok(Outcome::Tree(marking.try_update(tree, object.revision).await?.0))
+        let (marked, _ttl) = marking.try_update(tree, object.revision).await?;
+        Ok(Outcome::Stored(self.storage().preview(&marked, object.revision)?))
     }
 
     /// The common start of a deletion: checks preconditions, settles the grace
@@ -315,7 +316,8 @@ impl Store {
     ) -> Result<Outcome, Error> {
         if begin.options.dry_run {
             let tree = self.storage().decode(live)?;
-            return Ok(Outcome::Tree(begin.try_update(tree, live.revision).await?.0));
+            let (begun, _ttl) = begin.try_update(tree, live.revision).await?;
+            return Ok(Outcome::Stored(self.storage().preview(&begun, live.revision)?));
         }
         let hint = Some(live.clone());
         let request = UpdateRequest { ignore_not_found: false, preconditions, hint, try_update: begin };

@@ -91,7 +91,7 @@ impl Store {
             check_preconditions(preconditions, object, &tree)?;
         }
         let (updated, _ttl) = attempt.try_update(tree, revision).await?;
-        Ok(Outcome::Tree(updated))
+        Ok(Outcome::Stored(self.storage().preview(&updated, revision)?))
     }
 
     /// Removes an object whose update left it without finalizers (D-UPD-7).

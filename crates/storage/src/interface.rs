@@ -54,6 +54,10 @@ pub trait Storage: Send + Sync {
     /// Highest compacted revision seen, 0 if none (A-CMP-4).
     fn compact_revision(&self) -> Revision;
 
+    /// The object as a read would find it had it been stored at `revision` (0:
+    /// none), for answers of dry runs. Nothing is stored.
+    fn preview(&self, object: &Value, revision: Revision) -> Result<Arc<Object>, Error>;
+
     /// The tree of a stored object, `metadata.resourceVersion` set to its revision.
     fn decode(&self, object: &Object) -> Result<Value, Error>;
 }

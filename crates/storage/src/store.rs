@@ -179,6 +179,10 @@ impl Storage for ObjectStore {
         self.inner.compactor.as_ref().map_or(Revision(0), |compactor| compactor.compacted())
     }
 
+    fn preview(&self, object: &Value, revision: Revision) -> Result<Arc<Object>, Error> {
+        Ok(Arc::new(Object::new(Bytes::new(), revision, self.inner.encode(object)?)))
+    }
+
     fn decode(&self, object: &Object) -> Result<Value, Error> {
         self.inner.decode(&object.key, &object.data, object.revision)
     }
