@@ -53,3 +53,39 @@ async fn yield_now() {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use environment::real;
+    use meta::Revision;
+    use storage::backend::{Backend, LeaseId, Op, Txn};
+
+    use super::*;
+    use crate::{EmbeddedBackend, EmbeddedOptions};
+
+    #[tokio::test]
+    async fn readers_and_the_event_log_let_go_of_what_was_compacted() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions::default();
+        let store = EmbeddedBackend::open(real::environment(), folder.path(), options).await.unwrap();
+        let key = Bytes::from_static(b"a");
+        for _ in 0..500 {
+            let put = Op::Put { key: key.clone(), value: key.clone(), lease: LeaseId(0) };
+            store.txn(Txn { success: vec![put], ..Txn::default() }).await.unwrap();
+        }
+        let delete = Op::Delete { key: key.clone() };
+        let last = store.txn(Txn { success: vec![delete], ..Txn::default() }).await.unwrap().revision;
+        let shared = store.shared.clone();
+        let versions = || shared.published.load().index.get(&key).map(|entry| entry.versions().count());
+        assert_eq!(versions(), Some(501));
+        store.compact(Revision(last.0 - 1)).await.unwrap();
+        while versions() != Some(2) {
+            tokio::task::yield_now().await;
+        }
+        store.compact(last).await.unwrap();
+        while versions().is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert!(shared.events.drop_before(Revision(last.0), usize::MAX).is_empty());
+    }
+}
