@@ -1,6 +1,6 @@
 //! The store on real files: what survives a reopen, what is refused, what is reported.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests: what is wrong must panic")]
+#![allow(clippy::unwrap_used, reason = "a file of tests: what is wrong must panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
