@@ -34,6 +34,9 @@ pub async fn patch(exchange: &Exchange, target: &Target) -> Result<Response<Body
     let media_type = patch_type(exchange, target)?;
     let (options, validation) = write_options(WriteKind::Patch, &exchange.query, &exchange.parts.headers)?;
     let bytes = body::read(exchange.take_body(), &exchange.services).await?;
+    if media_type == APPLY_PATCH {
+        return Err(apply_is_not_understood(target));
+    }
     let mut strict = Vec::new();
     let collect = (validation != FieldValidation::Ignore).then_some(&mut strict);
     let patch = Patch::parse(media_type, &bytes, collect).map_err(ApiError::from)?;
@@ -47,22 +50,24 @@ pub async fn patch(exchange: &Exchange, target: &Target) -> Result<Response<Body
     face.answer(exchange, target, Item::from(&outcome), output, code)
 }
 
-/// The media type, compared to the letter. Server-side apply is not understood yet.
+/// The media type, compared to the letter.
 fn patch_type<'a>(exchange: &'a Exchange, target: &Target) -> Result<&'a str, Failure> {
     let content_type = header(&exchange.parts.headers, CONTENT_TYPE);
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let custom = encode::is_custom(&target.resource);
     match media_type {
-        JSON_PATCH | MERGE_PATCH => Ok(media_type),
+        JSON_PATCH | MERGE_PATCH | APPLY_PATCH => Ok(media_type),
         STRATEGIC_MERGE_PATCH if !custom => Ok(media_type),
-        APPLY_PATCH => {
-            let mut understood = vec![JSON_PATCH, MERGE_PATCH];
-            understood.extend((!custom).then_some(STRATEGIC_MERGE_PATCH));
-            Err(Failure::unsupported_media_type(understood.into_iter()))
-        }
         _ if custom => Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH].into_iter())),
         _ => Err(Failure::RouteUnsupportedMediaType),
     }
+}
+
+/// Server-side apply is a known type that this server cannot do yet; it says what it can do.
+fn apply_is_not_understood(target: &Target) -> Failure {
+    let mut understood = vec![JSON_PATCH, MERGE_PATCH];
+    understood.extend((!encode::is_custom(&target.resource)).then_some(STRATEGIC_MERGE_PATCH));
+    Failure::unsupported_media_type(understood.into_iter())
 }
 
 /// A patch that has been read.
