@@ -69,3 +69,36 @@ impl Strategy for ReplicaSet {
         workload::replica_cells(object, print, print::label_selector(object.at(&["spec", "selector"])))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cells, defaulted, problems, update_problems};
+
+    const SET: &str = r#"{"metadata":{"name":"a"},"spec":{"selector":{"matchLabels":{"app":"a"}},
+        "template":{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}}"#;
+
+    #[test]
+    fn one_pod_is_wanted_and_printed() {
+        let set = defaulted(&definition(), SET);
+        let cells = cells(&definition(), &set);
+        assert_eq!(cells[1..4], [1, 0, 0].map(Value::from));
+        assert_eq!(cells[5..], ["c", "i:1", "app=a"].map(Value::from));
+        assert!(problems(&definition(), &set).is_empty());
+    }
+
+    #[test]
+    fn the_selector_stays() {
+        let old = defaulted(&definition(), SET);
+        let mut new = old.clone();
+        new.set(&["spec", "selector", "matchLabels"], Map::from([("app", "z")]));
+        assert_eq!(
+            update_problems(&definition(), &new, &old),
+            [
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template \
+                 `labels`",
+                "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"z\"}}: field is immutable",
+            ]
+        );
+    }
+}

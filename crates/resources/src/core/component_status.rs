@@ -78,3 +78,15 @@ impl Strategy for ComponentStatus {
         vec![print.name(object).into(), status.into(), text("message").into(), text("error").into()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_healthy() {
+        let cells =
+            ComponentStatus.cells(&store_status(), &PrintContext { now: jiff::Timestamp::UNIX_EPOCH });
+        assert_eq!(cells, ["etcd-0", "Healthy", "ok", ""].map(Value::from));
+    }
+}

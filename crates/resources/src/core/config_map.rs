@@ -55,3 +55,33 @@ impl Strategy for ConfigMap {
         print::with_name_and_age(object, print, [total.into()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cells, object, problems, update_problems};
+
+    #[test]
+    fn keys_are_counted_and_distinct() {
+        let map = object(r#"{"metadata":{"name":"a"},"data":{"k":"v"},"binaryData":{"b":"eA=="}}"#);
+        assert_eq!(cells(&definition(), &map)[1], Value::from(2));
+        let twice = object(r#"{"data":{"k":"v"},"binaryData":{"k":"eA=="}}"#);
+        assert_eq!(
+            problems(&definition(), &twice),
+            ["data[k]: Invalid value: \"k\": duplicate of key present in binaryData"]
+        );
+    }
+
+    #[test]
+    fn an_immutable_map_keeps_its_data_and_its_mark() {
+        let old = object(r#"{"immutable":true,"data":{"k":"v"}}"#);
+        let new = object(r#"{"data":{"k":"w"}}"#);
+        assert_eq!(
+            update_problems(&definition(), &new, &old),
+            [
+                "immutable: Forbidden: field is immutable when `immutable` is set",
+                "data: Forbidden: field is immutable when `immutable` is set",
+            ]
+        );
+    }
+}

@@ -17,6 +17,7 @@ pub mod persistent_volume_claim;
 pub mod pod;
 mod pod_affinity;
 mod pod_containers;
+mod pod_os;
 mod pod_print;
 pub mod pod_resources;
 mod pod_spec_merge;

@@ -6,12 +6,12 @@ use meta::validation::is_dns1123_label;
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
-use super::pod_validation::{Place, id, profile};
+use super::pod_validation::{id, profile};
 use super::pod_volumes::local_path;
 use crate::{check, print, validation};
 
 /// All containers of a pod spec.
-pub(super) fn all(spec: &Value, path: &FieldPath, _: Place, errors: &mut FieldErrors) {
+pub(super) fn all(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     let mut names = BTreeSet::new();
     let containers = spec.list_at(&["containers"]);
     if containers.is_empty() {
@@ -65,6 +65,20 @@ pub(super) fn ephemeral(spec: &Value, path: &FieldPath, errors: &mut FieldErrors
     }
 }
 
+/// Images with white space around them.
+pub(super) fn untrimmed_images(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    for list in ["containers", "initContainers"] {
+        for (i, container) in spec.list_at(&[list]).iter().enumerate() {
+            let image = check::text(container, &["image"]);
+            if image.trim() != image {
+                let path = path.child(list).index(i).child("image");
+                let detail = "must not have leading or trailing whitespace";
+                errors.push(FieldError::invalid_str(&path, image, detail));
+            }
+        }
+    }
+}
+
 fn unique_name<'a>(
     container: &'a Value,
     names: &mut BTreeSet<&'a str>,
@@ -83,13 +97,7 @@ fn one(container: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErro
     if check::required(errors, &path.child("name"), name) {
         check::messages(errors, &path.child("name"), name, is_dns1123_label(name));
     }
-    let image = check::text(container, &["image"]);
-    if image.is_empty() {
-        errors.push(FieldError::required(&path.child("image"), ""));
-    } else if image.trim() != image {
-        let detail = "must not have leading or trailing whitespace";
-        errors.push(FieldError::invalid_str(&path.child("image"), image, detail));
-    }
+    check::required(errors, &path.child("image"), check::text(container, &["image"]));
     let policy = check::text(container, &["terminationMessagePolicy"]);
     let policies = ["FallbackToLogsOnError", "File"];
     check::required_one_of(errors, &path.child("terminationMessagePolicy"), policy, &policies);
@@ -621,7 +629,7 @@ mod tests {
         let mut spec = Value::from(Map::from([("containers", vec![container])]));
         crate::defaults::pod::pod(&mut spec);
         let mut errors = Vec::new();
-        all(&spec, &FieldPath::root("spec"), Place::Pod, &mut errors);
+        all(&spec, &FieldPath::root("spec"), &mut errors);
         errors.iter().map(ToString::to_string).collect()
     }
 

@@ -63,7 +63,7 @@ pub fn qos_class(spec: Option<&Value>) -> &'static str {
             .iter()
             .any(|list| COMPUTE.iter().any(|name| positive(resources, list, name).is_some()))
     };
-    if !owners.iter().any(|resources| says_anything(&resources)) {
+    if !owners.iter().any(says_anything) {
         return "BestEffort";
     }
     let guaranteed = |resources: &&Value| {

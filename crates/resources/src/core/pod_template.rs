@@ -44,3 +44,21 @@ impl Strategy for PodTemplate {
         vec![print.name(object).into(), names, images, labels.into()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cells, defaulted, problems};
+
+    #[test]
+    fn a_template_is_printed_with_its_labels() {
+        let template = defaulted(
+            &definition(),
+            r#"{"metadata":{"name":"a"},"template":{"metadata":{"labels":{"app":"a"}},
+                "spec":{"containers":[{"name":"c","image":"nginx:1.27"}]}}}"#,
+        );
+        assert_eq!(template.str_at(&["template", "spec", "restartPolicy"]), Some("Always"));
+        assert_eq!(cells(&definition(), &template), ["a", "c", "nginx:1.27", "app=a"].map(Value::from));
+        assert!(problems(&definition(), &template).is_empty());
+    }
+}

@@ -13,7 +13,8 @@ use schema::{Map, Value};
 use super::pod_containers;
 use crate::{check, print, validation};
 
-/// Where a pod spec stands.
+/// Where a pod spec stands. Templates accept some things that pods refuse,
+/// because they always have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In a pod.
@@ -60,7 +61,7 @@ pub fn spec(spec: Option<&Value>, path: &FieldPath, place: Place, errors: &mut F
     let Some(spec) = spec else { return };
     super::pod_volumes::volumes(spec, &path.child("volumes"), errors);
     resource_claims(spec, path, errors);
-    pod_containers::all(spec, path, place, errors);
+    pod_containers::all(spec, path, errors);
     let restart = check::text(spec, &["restartPolicy"]);
     let restarts = ["Always", "OnFailure", "Never"];
     check::required_one_of(errors, &path.child("restartPolicy"), restart, &restarts);
@@ -79,9 +80,9 @@ pub fn spec(spec: Option<&Value>, path: &FieldPath, place: Place, errors: &mut F
     names(spec, path, errors);
     tolerations(spec.list_at(&["tolerations"]), &path.child("tolerations"), errors);
     host_aliases(spec, &path.child("hostAliases"), errors);
-    if let Some(os) = spec.at(&["os"]).filter(|os| !os.is_null()) {
-        // The original names the struct, not its field.
-        check::required_one_of(errors, &path.child("os"), check::text(os, &["name"]), &["linux", "windows"]);
+    super::pod_os::operating_system(spec, path, errors);
+    if place == Place::Pod {
+        pod_containers::untrimmed_images(spec, path, errors);
     }
 }
 

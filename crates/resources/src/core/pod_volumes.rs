@@ -71,16 +71,7 @@ fn one_source(kind: &str, source: &Value, path: &FieldPath, errors: &mut FieldEr
     let text = |key: &str| check::text(source, &[key]);
     let require = |key: &str, errors: &mut FieldErrors| check::required(errors, &path.child(key), text(key));
     match kind {
-        "emptyDir" => {
-            if source
-                .at(&["sizeLimit"])
-                .and_then(crate::validation::quantity)
-                .is_some_and(|size| size.is_negative())
-            {
-                let detail = "SizeLimit field must be a valid resource quantity";
-                errors.push(FieldError::forbidden(&path.child("sizeLimit"), detail));
-            }
-        }
+        "emptyDir" => size_limit(source, path, errors),
         "hostPath" => {
             if require("path", errors) && has_backstep(text("path")) {
                 errors.push(FieldError::invalid_str(
@@ -129,6 +120,14 @@ fn one_source(kind: &str, source: &Value, path: &FieldPath, errors: &mut FieldEr
             None => errors.push(FieldError::required(&path.child("volumeClaimTemplate"), "")),
         },
         _ => {}
+    }
+}
+
+fn size_limit(source: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let limit = source.at(&["sizeLimit"]).and_then(crate::validation::quantity);
+    if limit.is_some_and(|limit| limit.is_negative()) {
+        let detail = "SizeLimit field must be a valid resource quantity";
+        errors.push(FieldError::forbidden(&path.child("sizeLimit"), detail));
     }
 }
 

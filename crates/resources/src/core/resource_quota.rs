@@ -59,3 +59,18 @@ impl Strategy for ResourceQuota {
         print::with_name_and_age(object, print, [requests.join(", ").into(), limits.join(", ").into()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cells, object};
+
+    #[test]
+    fn used_and_hard_amounts_are_printed_limits_apart() {
+        let quota = object(
+            r#"{"metadata":{"name":"q"},"status":{"hard":{"limits.cpu":"2","pods":"3"},"used":{"pods":"1"}}}"#,
+        );
+        let cells = cells(&definition(), &quota);
+        assert_eq!(cells[1..3], ["pods: 1/3", "limits.cpu: 0/2"].map(Value::from));
+    }
+}

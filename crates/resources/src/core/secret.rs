@@ -97,11 +97,9 @@ fn validate_type(object: &Value, errors: &mut FieldErrors) {
         }
         "kubernetes.io/dockercfg" => docker_config(object, ".dockercfg", errors),
         "kubernetes.io/dockerconfigjson" => docker_config(object, ".dockerconfigjson", errors),
-        "kubernetes.io/basic-auth" => {
-            if !has("username") && !has("password") {
-                errors.push(FieldError::required(&data.key("username"), ""));
-                errors.push(FieldError::required(&data.key("password"), ""));
-            }
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            errors.push(FieldError::required(&data.key("username"), ""));
+            errors.push(FieldError::required(&data.key("password"), ""));
         }
         "kubernetes.io/ssh-auth" => {
             let key = object.str_at(&["data", "ssh-privatekey"]);

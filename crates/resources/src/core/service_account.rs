@@ -57,3 +57,23 @@ fn warnings(object: &Value) -> Vec<String> {
                 prefer separate namespaces to isolate access to mounted secrets";
     if annotated { vec![text.to_owned()] } else { Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::object;
+
+    #[test]
+    fn only_names_of_secrets_are_kept() {
+        let mut account = object(r#"{"secrets":[{"name":"x","namespace":"other"}]}"#);
+        names_only(&mut account);
+        assert_eq!(account, object(r#"{"secrets":[{"name":"x"}]}"#));
+    }
+
+    #[test]
+    fn limiting_secrets_to_mount_is_deprecated() {
+        let account = format!(r#"{{"metadata":{{"annotations":{{"{ENFORCE}":"true"}}}}}}"#);
+        assert_eq!(warnings(&object(&account)).len(), 1);
+        assert!(warnings(&object("{}")).is_empty());
+    }
+}

@@ -130,17 +130,7 @@ fn sources(object: &Value, path: &FieldPath, errors: &mut FieldErrors) {
 fn one_source(kind: &str, source: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     let text = |key: &str| check::text(source, &[key]);
     match kind {
-        "hostPath" | "local" => {
-            if check::required(errors, &path.child("path"), text("path"))
-                && text("path").split('/').any(|part| part == "..")
-            {
-                errors.push(FieldError::invalid_str(
-                    &path.child("path"),
-                    text("path"),
-                    "must not contain '..'",
-                ));
-            }
-        }
+        "hostPath" | "local" => host_path(text("path"), &path.child("path"), errors),
         "nfs" => {
             check::required(errors, &path.child("server"), text("server"));
             if check::required(errors, &path.child("path"), text("path")) && !text("path").starts_with('/') {
@@ -156,6 +146,12 @@ fn one_source(kind: &str, source: &Value, path: &FieldPath, errors: &mut FieldEr
             check::required(errors, &path.child("volumeHandle"), text("volumeHandle"));
         }
         _ => {}
+    }
+}
+
+fn host_path(text: &str, path: &FieldPath, errors: &mut FieldErrors) {
+    if check::required(errors, path, text) && text.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid_str(path, text, "must not contain '..'"));
     }
 }
 
