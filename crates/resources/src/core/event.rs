@@ -5,6 +5,7 @@
 //! (`crate::events`). Stored in the core form. Nothing collects garbage after them.
 
 use meta::FieldErrors;
+use meta::validation::NameValidation;
 use registry::{Column, DefaultGarbageCollection, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
@@ -34,6 +35,8 @@ pub(crate) fn common(group: &'static str, kind: &'static str) -> ResourceDef {
             Column::string("Count").wide(),
             Column::name().wide(),
         ],
+        // The newer group is stricter, in its validation.
+        name_validation: NameValidation::PathSegment,
         create_on_update: true,
         garbage_collection: DefaultGarbageCollection::Unsupported,
         ttl_seconds: TTL_SECONDS,

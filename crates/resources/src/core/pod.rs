@@ -90,15 +90,6 @@ impl Strategy for Pod {
         pod_spec_merge::label_keys(object);
     }
 
-    fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
-        // Released pods are scheduled by now; the condition stays until somebody changes it.
-        if object.at(&["status"]).is_none()
-            && let Some(status) = old.at(&["status"])
-        {
-            object.set(&["status"], status.clone());
-        }
-    }
-
     fn prepare_for_status_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
         // What the kubelet is told stays; deletion is not for a status to change.
         if let Some(class) = old.at(&["status", "qosClass"])
