@@ -1,5 +1,6 @@
 //! What every cluster has from its first moment: the system namespaces, the
-//! Service `default/kubernetes` and the system priority classes.
+//! Service `default/kubernetes`, the system priority classes, and an APIService
+//! per group version.
 //!
 //! Runs at every start and makes only what is missing, so that an
 //! administrator's changes stay.
@@ -44,7 +45,55 @@ pub async fn bootstrap(
             priority_class("system-node-critical", 2_000_001_000, NODE_CRITICAL),
         ),
     ];
-    make(served, &context, rest).await
+    let api_services = api_services(served);
+    make(served, &context, rest.into_iter().chain(api_services)).await
+}
+
+/// How clients that look for the best group and version rank those served:
+/// group priority and version priority, as the original's aggregator has them.
+const API_SERVICE_PRIORITIES: &[(&str, &str, i64, i64)] = &[
+    ("", "v1", 18000, 1),
+    ("admissionregistration.k8s.io", "v1", 16700, 15),
+    ("apiextensions.k8s.io", "v1", 16700, 15),
+    ("apps", "v1", 17800, 15),
+    ("authentication.k8s.io", "v1", 17700, 15),
+    ("authorization.k8s.io", "v1", 17600, 15),
+    ("autoscaling", "v1", 17500, 15),
+    ("autoscaling", "v2", 17500, 30),
+    ("batch", "v1", 17400, 15),
+    ("certificates.k8s.io", "v1", 17300, 15),
+    ("coordination.k8s.io", "v1", 16500, 15),
+    ("discovery.k8s.io", "v1", 16200, 15),
+    ("events.k8s.io", "v1", 17750, 15),
+    ("flowcontrol.apiserver.k8s.io", "v1", 16100, 21),
+    ("networking.k8s.io", "v1", 17200, 15),
+    ("node.k8s.io", "v1", 16300, 15),
+    ("policy", "v1", 17100, 15),
+    ("rbac.authorization.k8s.io", "v1", 17000, 15),
+    ("resource.k8s.io", "v1", 16200, 15),
+    ("scheduling.k8s.io", "v1", 16600, 15),
+    ("storage.k8s.io", "v1", 16800, 15),
+];
+
+/// One APIService per group version that this server answers itself, except
+/// the aggregator's own.
+fn api_services(served: &Served) -> impl Iterator<Item = Wanted> {
+    let known =
+        API_SERVICE_PRIORITIES.iter().filter(|(group, version, ..)| served.version(group, version).is_some());
+    known.map(|&(group, version, group_priority, version_priority)| {
+        let mut service = object("apiregistration.k8s.io/v1", "APIService", &format!("{version}.{group}"));
+        service.set(
+            &["metadata", "labels"],
+            Map::from([("kube-aggregator.kubernetes.io/automanaged", "onstart")]),
+        );
+        if !group.is_empty() {
+            service.set(&["spec", "group"], group);
+        }
+        service.set(&["spec", "version"], version);
+        service.set(&["spec", "groupPriorityMinimum"], group_priority);
+        service.set(&["spec", "versionPriority"], version_priority);
+        ("apiregistration.k8s.io", "v1", "apiservices", "", service)
+    })
 }
 
 const CLUSTER_CRITICAL: &str = "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";

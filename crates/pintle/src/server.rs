@@ -134,7 +134,14 @@ impl Server {
         let serving = tokio::spawn(http.serve(listener));
         // Written last: whoever waits for the file finds a server that answers.
         folder.write_kubeconfig(&credentials, reachable(address))?;
-        Ok(Server { address: reachable(address), folder, credentials, stop: StopOnDrop(stopper), serving, backend })
+        Ok(Server {
+            address: reachable(address),
+            folder,
+            credentials,
+            stop: StopOnDrop(stopper),
+            serving,
+            backend,
+        })
     }
 
     /// Where clients on this machine reach the server.

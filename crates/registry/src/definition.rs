@@ -53,6 +53,12 @@ pub struct ResourceDef {
     pub create_on_update: bool,
     /// PUT without resourceVersion is allowed (D-STS-3).
     pub unconditional_update: bool,
+    /// Which metadata an update through `status` may change.
+    pub status_metadata: StatusMetadata,
+    /// Annotations that stand for fields the original keeps outside metadata:
+    /// a status update keeps them, and metadata alone (Table rows,
+    /// PartialObjectMetadata) is shown without them.
+    pub field_annotations: Vec<Text>,
     /// What happens to dependents when a delete does not say (D-STS-4).
     pub garbage_collection: DefaultGarbageCollection,
     /// A status given on create is kept although there is a `status` subresource (nodes).
@@ -165,6 +171,20 @@ impl Column {
     }
 }
 
+/// Which metadata an update through `status` may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusMetadata {
+    /// All of it, as through the object itself.
+    #[default]
+    Writable,
+    /// All but labels.
+    LabelsKept,
+    /// All but owner references.
+    OwnersKept,
+    /// None of labels, annotations, finalizers, owner references and deletion.
+    Kept,
+}
+
 /// What happens to dependents by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultGarbageCollection {
@@ -211,6 +231,8 @@ impl ResourceDef {
             generation: false,
             create_on_update: false,
             unconditional_update: true,
+            status_metadata: StatusMetadata::Writable,
+            field_annotations: Vec::new(),
             garbage_collection: DefaultGarbageCollection::Background,
             keeps_status_on_create: false,
             repeats_metadata_validation: false,

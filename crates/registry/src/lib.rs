@@ -21,10 +21,9 @@ pub use admission::{Admission, AdmissionAttributes, NoAdmission, Operation};
 pub use authorization::{AuthorizationAttributes, Authorizer, Decision};
 pub use context::{RequestContext, UserInfo};
 pub use definition::{
-    Backing, Column, Conversion, DefaultGarbageCollection, ResourceDef, StorageDef, Subresource,
-    SubresourceKind, VERBS,
+    Backing, Column, Conversion, DefaultGarbageCollection, ResourceDef, StatusMetadata, StorageDef,
+    Subresource, SubresourceKind, VERBS,
 };
-pub use metadata::keep_metadata_for_status;
 pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};

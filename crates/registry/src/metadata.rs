@@ -10,7 +10,7 @@ use meta::object::{ObjectMeta, ObjectMetaMut};
 use schema::{Key, Value};
 
 use crate::context::RequestContext;
-use crate::definition::ResourceDef;
+use crate::definition::{ResourceDef, StatusMetadata};
 
 /// Letters and digits of generated names: no vowels and none of `0 1 3`, so no words arise.
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -121,23 +121,31 @@ pub(crate) fn keep_field(object: &mut Value, old: &Value, field: &'static str) {
     }
 }
 
-/// For strategies whose `status` may not touch metadata: takes labels,
-/// annotations, finalizers, owner references, deletion time and generation from
-/// `old`. Call it from `prepare_for_status_update`.
-pub fn keep_metadata_for_status(object: &mut Value, old: &Value) {
+/// Takes what an update through `status` may not change of the metadata from `old`.
+pub(crate) fn keep_metadata_for_status(def: &ResourceDef, object: &mut Value, old: &Value) {
+    let fields: &[&str] = match def.status_metadata {
+        StatusMetadata::Writable => &[],
+        StatusMetadata::LabelsKept => &["labels"],
+        StatusMetadata::OwnersKept => &["ownerReferences"],
+        StatusMetadata::Kept => &[
+            "deletionTimestamp",
+            "generation",
+            "selfLink",
+            "labels",
+            "annotations",
+            "finalizers",
+            "ownerReferences",
+        ],
+    };
     let Some(old) = old.get("metadata") else { return };
     let Some(new) = object.get_mut("metadata") else { return };
-    let fields = [
-        "deletionTimestamp",
-        "generation",
-        "selfLink",
-        "labels",
-        "annotations",
-        "finalizers",
-        "ownerReferences",
-    ];
     for field in fields {
         keep_field(new, old, field);
+    }
+    for annotation in &def.field_annotations {
+        if let Some(value) = old.str_at(&["annotations", annotation]) {
+            new.ensure_map(&["annotations"]).insert(annotation.clone(), value);
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use storage::{DeleteRequest, Error, Object, TryUpdate, UpdateRequest};
 use crate::admission::Operation;
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
-use crate::metadata::{desired_state_differs, keep_all_but_status, keep_field, match_namespace};
+use crate::metadata::{
+    desired_state_differs, keep_all_but_status, keep_field, keep_metadata_for_status, match_namespace,
+};
 use crate::store::{Outcome, Store, UpdateKind, UpdatedObject};
 
 impl Store {
@@ -178,6 +180,7 @@ impl Store {
             }
             UpdateKind::Status => {
                 keep_all_but_status(object, old);
+                keep_metadata_for_status(def, object, old);
                 def.strategy.prepare_for_status_update(context, object, old);
             }
             UpdateKind::Part(part) => def.strategy.prepare_for_part_update(part, context, object, old),

@@ -183,7 +183,7 @@ impl ListWriter {
             ListForm::Objects => encode::item_protobuf(&resource, item),
             ListForm::Partial(_) | ListForm::Table(_) => {
                 let tree = encode::stored_tree(&resource, item)?;
-                Ok(Bytes::from(table::partial_protobuf(&tree)))
+                Ok(Bytes::from(table::partial_protobuf(&resource.definition, &tree)))
             }
         };
         let messages: Vec<Bytes> = match items {
@@ -256,7 +256,8 @@ impl ListWriter {
         match &self.form {
             ListForm::Objects => out.extend_from_slice(&encode::item_json(&self.resource, item)?),
             ListForm::Partial(version) => {
-                table::put_partial(&*encode::stored_tree(&self.resource, item)?, *version, out);
+                let tree = encode::stored_tree(&self.resource, item)?;
+                table::put_partial(&self.resource.definition, &tree, *version, out);
             }
             ListForm::Table(style) => table::put_row(&self.resource, item, style, out)?,
         }

@@ -2,8 +2,10 @@
 //! the rest (F-NEG-2, F-NEG-3). Everything here is JSON, or a protobuf message
 //! without its envelope; `encode` and `stream` put it into an answer.
 
+use std::borrow::Cow;
+
 use meta::{ApiError, FieldError, FieldPath, GroupVersionKind};
-use registry::{Column, PrintContext, ServedResource};
+use registry::{Column, PrintContext, ResourceDef, ServedResource};
 use schema::Value;
 
 use crate::encode::{self, Item, Known};
@@ -77,7 +79,7 @@ pub fn put_row(
     out.extend_from_slice(b",\"object\":");
     match style.include {
         IncludeObject::None => out.extend_from_slice(b"null"),
-        IncludeObject::Metadata => put_partial(&tree, style.version, out),
+        IncludeObject::Metadata => put_partial(&resource.definition, &tree, style.version, out),
         IncludeObject::Object => {
             out.extend_from_slice(&encode::object_json(resource, item, &resource.definition.gvk())?);
         }
@@ -93,17 +95,18 @@ pub fn empty_rows_are_null(columns: &[Column]) -> bool {
 }
 
 /// Appends a PartialObjectMetadata of an object.
-pub fn put_partial(tree: &Value, version: MetaVersion, out: &mut Vec<u8>) {
+pub fn put_partial(def: &ResourceDef, tree: &Value, version: MetaVersion, out: &mut Vec<u8>) {
     encode::put_kind(&meta_kind(version, "PartialObjectMetadata"), version.api_version(), out);
     out.extend_from_slice(b",\"metadata\":");
-    codec::json::encode(schema::builtin(), Known::ObjectMeta.ty(), metadata(tree), out);
+    codec::json::encode(schema::builtin(), Known::ObjectMeta.ty(), &metadata(def, tree), out);
     out.push(b'}');
 }
 
 /// The protobuf message of a PartialObjectMetadata.
-pub fn partial_protobuf(tree: &Value) -> Vec<u8> {
+pub fn partial_protobuf(def: &ResourceDef, tree: &Value) -> Vec<u8> {
     let mut metadata_message = Vec::with_capacity(256);
-    codec::protobuf::encode(schema::builtin(), Known::ObjectMeta.ty(), metadata(tree), &mut metadata_message);
+    let metadata = metadata(def, tree);
+    codec::protobuf::encode(schema::builtin(), Known::ObjectMeta.ty(), &metadata, &mut metadata_message);
     let mut out = Vec::with_capacity(metadata_message.len() + 4);
     crate::wire::put_bytes(1, &metadata_message, &mut out);
     out
@@ -118,9 +121,21 @@ pub fn meta_kind(version: MetaVersion, kind: &'static str) -> GroupVersionKind {
     GroupVersionKind::new("meta.k8s.io", version, kind)
 }
 
-fn metadata(tree: &Value) -> &Value {
+/// Metadata as it is shown alone: without the annotations that stand for fields.
+fn metadata<'a>(def: &ResourceDef, tree: &'a Value) -> Cow<'a, Value> {
     const EMPTY: &Value = &Value::map();
-    tree.get("metadata").unwrap_or(EMPTY)
+    let metadata = tree.get("metadata").unwrap_or(EMPTY);
+    let annotations = metadata.map_at(&["annotations"]);
+    if !annotations.is_some_and(|map| def.field_annotations.iter().any(|key| map.contains_key(key))) {
+        return Cow::Borrowed(metadata);
+    }
+    let mut shown = metadata.clone();
+    let left = shown.ensure_map(&["annotations"]);
+    left.retain(|key, _| !def.field_annotations.iter().any(|hidden| hidden == key));
+    if left.is_empty() {
+        shown.remove(&["annotations"]);
+    }
+    Cow::Owned(shown)
 }
 
 fn put_columns(columns: &[Column], out: &mut Vec<u8>) {

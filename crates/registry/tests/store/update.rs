@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use meta::options::WriteOptions;
 use meta::{ApiError, ObjectMeta};
-use registry::{
-    Operation, RequestContext, ResourceDef, Strategy, Subresource, UpdateKind, keep_metadata_for_status,
-};
+use registry::{Operation, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource, UpdateKind};
 use schema::Value;
 
 use crate::harness::{
@@ -132,20 +130,9 @@ async fn status_changes_status_and_metadata_but_not_the_spec() {
     assert_eq!(ObjectMeta::of(&updated).generation(), 1);
 }
 
-struct StatusOnly;
-
-impl Strategy for StatusOnly {
-    fn prepare_for_status_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
-        keep_metadata_for_status(object, old);
-    }
-}
-
 #[tokio::test]
-async fn a_strategy_may_keep_metadata_from_status_updates() {
-    let def = ResourceDef {
-        subresources: vec![Subresource::status()],
-        ..ResourceDef::stored("apps", "v1", "deployments", "Deployment", StatusOnly)
-    };
+async fn a_resource_may_keep_metadata_from_status_updates() {
+    let def = ResourceDef { status_metadata: StatusMetadata::Kept, ..deployments() };
     let harness = Harness::new(def);
     harness.create(with_finalizers(deployment("a", 1), &["e.com/f"])).await.expect("created");
     let mut object = deployment("a", 1);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use meta::{FieldError, FieldErrors, FieldPath};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::admissionregistration::{self as shared, GROUP};
@@ -26,6 +26,7 @@ pub fn definition() -> ResourceDef {
         ],
         generation: true,
         unconditional_update: false,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(
             GROUP,
             "v1",

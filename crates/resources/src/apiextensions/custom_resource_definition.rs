@@ -8,7 +8,8 @@
 use meta::validation::{NameValidation, is_dns1035_label, is_dns1123_subdomain};
 use meta::{FieldError, FieldErrors, FieldPath, GroupVersionKind, ObjectMeta, ObjectMetaMut};
 use registry::{
-    Backing, Column, PrintContext, RequestContext, ResourceDef, StorageDef, Strategy, Subresource,
+    Backing, Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, StorageDef, Strategy,
+    Subresource,
 };
 use schema::{Map, Value};
 
@@ -36,6 +37,7 @@ pub fn definition() -> ResourceDef {
         name_validation: NameValidation::None,
         generation: true,
         unconditional_update: false,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(
             GROUP,
             "v1",

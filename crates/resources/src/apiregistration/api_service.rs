@@ -5,7 +5,8 @@
 use meta::validation::{NameValidation, is_path_segment_name};
 use meta::{FieldError, FieldErrors, GroupVersionKind, ObjectMeta};
 use registry::{
-    Backing, Column, PrintContext, RequestContext, ResourceDef, StorageDef, Strategy, Subresource,
+    Backing, Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, StorageDef, Strategy,
+    Subresource,
 };
 use schema::{Map, Value};
 
@@ -32,6 +33,7 @@ pub fn definition() -> ResourceDef {
             conversion: None,
         }),
         name_validation: NameValidation::PathSegment,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "apiservices", "APIService", ApiServiceStrategy)
     }
 }

@@ -29,6 +29,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Selector").wide(),
         ],
         generation: true,
+        field_annotations: vec![TEMPLATE_GENERATION.into()],
         ..ResourceDef::stored("apps", "v1", "daemonsets", "DaemonSet", DaemonSet)
     }
 }

@@ -1,7 +1,7 @@
 //! `deployments`: replica sets that follow one another as the template changes.
 
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta, ObjectMetaMut};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::{check, defaults, print, validation, workload};
@@ -23,6 +23,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Selector").wide(),
         ],
         generation: true,
+        status_metadata: StatusMetadata::LabelsKept,
         ..ResourceDef::stored("apps", "v1", "deployments", "Deployment", Deployment)
     }
 }

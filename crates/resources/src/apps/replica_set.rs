@@ -13,7 +13,6 @@ pub fn definition() -> ResourceDef {
         categories: vec!["all".into()],
         subresources: vec![Subresource::scale(), Subresource::status()],
         columns: workload::replica_columns(),
-        selectable_fields: vec!["status.replicas".into()],
         generation: true,
         ..ResourceDef::stored("apps", "v1", "replicasets", "ReplicaSet", ReplicaSet)
     }

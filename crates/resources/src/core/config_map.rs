@@ -16,6 +16,9 @@ pub fn definition() -> ResourceDef {
     }
 }
 
+/// How Go prints the empty path that the original names here.
+const WHOLE_OBJECT: &str = "[]";
+
 /// Bytes of keys and values in one object, 1 MiB.
 const SIZE_MAX: usize = 1024 * 1024;
 
@@ -38,7 +41,7 @@ impl Strategy for ConfigMap {
             size += validation::decoded_len(value.as_str().unwrap_or_default());
         }
         if size > SIZE_MAX {
-            errors.push(FieldError::too_long(&FieldPath::default(), SIZE_MAX));
+            errors.push(FieldError::too_long(&FieldPath::root(WHOLE_OBJECT), SIZE_MAX));
         }
         errors
     }

@@ -20,7 +20,7 @@ pub fn definition() -> ResourceDef {
         short_names: vec!["ns".into()],
         subresources: vec![Subresource::part("finalize", &["update"]), Subresource::status()],
         columns: vec![Column::name(), Column::string("Status"), Column::string("Age")],
-        selectable_fields: vec!["name".into(), "status.phase".into()],
+        selectable_fields: vec!["status.phase".into()],
         name_validation: NameValidation::Dns1123Label,
         returns_deleted_object: true,
         ..ResourceDef::stored("", "v1", "namespaces", "Namespace", Namespace)
@@ -101,8 +101,6 @@ impl Strategy for Namespace {
     fn field(&self, object: &Value, label: &str) -> String {
         match label {
             "status.phase" => print::text(object, &["status", "phase"]),
-            // An old name of metadata.name.
-            "name" => ObjectMeta::of(object).name().to_owned(),
             _ => String::new(),
         }
     }

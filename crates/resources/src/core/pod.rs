@@ -6,7 +6,7 @@
 
 use meta::options::DeleteOptions;
 use meta::{FieldErrors, GroupVersionKind};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::{Map, Value};
 
 use super::{pod_print, pod_resources, pod_spec_merge, pod_validation};
@@ -33,6 +33,7 @@ pub fn definition() -> ResourceDef {
         generation: true,
         returns_deleted_object: true,
         repeats_metadata_validation: true,
+        status_metadata: StatusMetadata::OwnersKept,
         ..ResourceDef::stored("", "v1", "pods", "Pod", Pod)
     }
 }
@@ -158,7 +159,7 @@ impl Strategy for Pod {
             "spec.hostNetwork" => object.bool_at(&["spec", "hostNetwork"]).unwrap_or_default().to_string(),
             "status.phase" => print::text(object, &["status", "phase"]),
             "status.nominatedNodeName" => print::text(object, &["status", "nominatedNodeName"]),
-            "status.podIP" | "status.podIPs" => pod_print::first_ip(object).to_owned(),
+            "status.podIP" => pod_print::first_ip(object).to_owned(),
             _ => String::new(),
         }
     }

@@ -2,7 +2,7 @@
 //! precedence that matches wins.
 
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at, text};
@@ -29,6 +29,7 @@ pub fn definition() -> ResourceDef {
             Column::string("MissingPL"),
         ],
         generation: true,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "flowschemas", "FlowSchema", FlowSchemaStrategy)
     }
 }

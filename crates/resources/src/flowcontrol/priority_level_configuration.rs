@@ -2,7 +2,7 @@
 //! never held back; of `Limited` ones, requests queue or are rejected.
 
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at, text};
@@ -28,6 +28,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Age"),
         ],
         generation: true,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(
             GROUP,
             "v1",

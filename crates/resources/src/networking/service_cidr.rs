@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 use meta::{FieldError, FieldErrors};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at};
@@ -19,6 +19,7 @@ pub fn definition() -> ResourceDef {
         namespaced: false,
         subresources: vec![Subresource::status()],
         columns: vec![Column::name(), Column::string("CIDRs"), Column::string("Age")],
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "servicecidrs", "ServiceCIDR", ServiceCidrStrategy)
     }
 }

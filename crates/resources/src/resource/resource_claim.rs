@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use meta::{FieldError, FieldErrors, ObjectMeta};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at, text};
@@ -22,6 +22,7 @@ pub fn definition() -> ResourceDef {
         subresources: vec![Subresource::status()],
         columns: vec![Column::name(), Column::string("State"), Column::string("Age")],
         returns_deleted_object: true,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "resourceclaims", "ResourceClaim", ResourceClaimStrategy)
     }
 }

@@ -2,7 +2,7 @@
 //! for cannot be changed; the attacher answers in the status.
 
 use meta::{FieldError, FieldErrors};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at, text};
@@ -24,6 +24,7 @@ pub fn definition() -> ResourceDef {
         ],
         unconditional_update: false,
         returns_deleted_object: true,
+        status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "volumeattachments", "VolumeAttachment", VolumeAttachmentStrategy)
     }
 }

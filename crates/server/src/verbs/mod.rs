@@ -182,10 +182,10 @@ fn partial(
     let tree = encode::stored_tree(resource, item)?;
     if output.media_type == MediaType::Protobuf {
         let gvk = table::meta_kind(version, "PartialObjectMetadata");
-        return Ok(encode::envelope(&gvk, &table::partial_protobuf(&tree)));
+        return Ok(encode::envelope(&gvk, &table::partial_protobuf(&resource.definition, &tree)));
     }
     let mut out = Vec::with_capacity(512);
-    table::put_partial(&tree, version, &mut out);
+    table::put_partial(&resource.definition, &tree, version, &mut out);
     Ok(encode::finish_json(Bytes::from(out), output))
 }
 

@@ -214,10 +214,13 @@ impl EventEncoder {
                 let tree = encode::stored_tree(&self.resource, item)?;
                 if protobuf {
                     let gvk = table::meta_kind(*version, "PartialObjectMetadata");
-                    return Ok(encode::envelope(&gvk, &table::partial_protobuf(&tree)));
+                    return Ok(encode::envelope(
+                        &gvk,
+                        &table::partial_protobuf(&self.resource.definition, &tree),
+                    ));
                 }
                 let mut out = Vec::with_capacity(512);
-                table::put_partial(&tree, *version, &mut out);
+                table::put_partial(&self.resource.definition, &tree, *version, &mut out);
                 Ok(Bytes::from(out))
             }
             EventForm::Table(style) => {
