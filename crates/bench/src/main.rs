@@ -7,6 +7,7 @@
 mod client;
 mod process;
 mod report;
+mod startup;
 mod workloads;
 
 use std::path::PathBuf;
@@ -31,7 +32,9 @@ fn command() -> Command {
     };
     Command::new("bench")
         .about("Drives a Kubernetes API server by URL: create, get, list and watch fan-out")
-        .arg(flag("server", "URL", "Address, e.g. https://127.0.0.1:6443").required(true))
+        .arg(flag("server", "URL", "Address, e.g. https://127.0.0.1:6443"))
+        .arg(flag("startup", "BINARY", "Measures starts of this binary instead of a running server"))
+        .arg(flag("starts", "N", "How many starts").default_value("5"))
         .arg(flag("data-dir", "FOLDER", "Pintle's data folder: takes authority and admin token from there"))
         .arg(flag("token", "TOKEN", "Bearer token"))
         .arg(flag("ca", "FILE", "Authority of the server (PEM); without it the certificate is not checked"))
@@ -56,7 +59,10 @@ async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         let value = text(name).unwrap_or_default();
         value.parse().with_context(|| format!("--{name}: {value:?} is no number"))
     };
-    let server = text("server").context("--server is required")?;
+    if let Some(binary) = text("startup") {
+        return startup::run(&PathBuf::from(binary), number("starts")?).await;
+    }
+    let server = text("server").context("give --server, the address of a running server, or --startup")?;
     let mut token = text("token");
     let mut authority = text("ca").map(PathBuf::from);
     if let Some(folder) = text("data-dir").map(PathBuf::from) {

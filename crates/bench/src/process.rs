@@ -32,6 +32,13 @@ impl Process {
         Ok(process)
     }
 
+    /// Bytes it has written so far, to files and sockets.
+    pub fn bytes_written(&self) -> anyhow::Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid))?;
+        let line = io.lines().find_map(|line| line.strip_prefix("wchar:"));
+        line.and_then(|bytes| bytes.trim().parse().ok()).context("no wchar in /proc/PID/io")
+    }
+
     /// Its figures now.
     pub fn usage(&self) -> anyhow::Result<Usage> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;

@@ -19,7 +19,8 @@ use crate::respond::{self, Body, bytes};
 use crate::status::Failure;
 use crate::{KUBERNETES_VERSION, discovery, encode, health};
 
-/// Swagger 2.0 as protobuf, in both spellings.
+/// Swagger 2.0 as protobuf, in both spellings. Answers use the first: the
+/// second is no well-formed media type, and clients that ask for it refuse it.
 const SWAGGER_PROTOBUF: [&str; 2] = [
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -160,9 +161,9 @@ fn swagger(exchange: &Exchange, served: &Arc<Served>) -> Result<Response<Body>, 
     let accept = header(&exchange.parts.headers, http::header::ACCEPT);
     let names = accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
     for name in names {
-        if let Some(content_type) = SWAGGER_PROTOBUF.iter().find(|known| **known == name) {
+        if SWAGGER_PROTOBUF.contains(&name) {
             let document = exchange.services.openapi.of(served).swagger_protobuf();
-            return Ok(cacheable(exchange, &document.hash, content_type, document.bytes));
+            return Ok(cacheable(exchange, &document.hash, SWAGGER_PROTOBUF[0], document.bytes));
         }
         if matches!(name, "" | "*/*" | "application/*" | "application/json") {
             let document = exchange.services.openapi.of(served).swagger_json();
