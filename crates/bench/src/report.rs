@@ -9,7 +9,8 @@ use crate::process::Usage;
 /// Latencies are kept in microseconds up to an hour, three digits exact.
 pub fn histogram() -> Histogram<u64> {
     const HOUR_MICROS: u64 = 3600 * 1_000_000;
-    Histogram::new_with_bounds(1, HOUR_MICROS, 3).expect("the bounds are in order, three digits are supported")
+    Histogram::new_with_bounds(1, HOUR_MICROS, 3)
+        .expect("the bounds are in order, three digits are supported")
 }
 
 /// One workload's figures.

@@ -49,11 +49,11 @@ fn build() -> Result<PathBuf> {
         .stderr(Stdio::inherit())
         .output()?;
     let messages = String::from_utf8(output.stdout)?;
-    let executable = messages.lines().filter_map(|line| {
+    let mut executable = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executable.last().context("cargo built no binary")
+    executable.next_back().context("cargo built no binary")
 }
 
 /// A server of its own on a free port, ended when dropped.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use meta::options::WriteOptions;
 use meta::{ApiError, ObjectMeta};
-use registry::{Operation, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource, UpdateKind};
-use schema::Value;
+use registry::{Operation, ResourceDef, StatusMetadata, UpdateKind};
 
 use crate::harness::{
     Harness, Refuses, config_map, config_maps, deployment, deployments, finalizers, with_data,

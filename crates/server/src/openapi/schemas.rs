@@ -96,7 +96,7 @@ fn structure(table: &Schema, dialect: Dialect, fields: &[Field]) -> Value {
 fn property(table: &Schema, dialect: Dialect, field: &Field) -> Value {
     let mut extras = Value::map();
     // The original leaves the empty struct out of Swagger 2.0, whose references have no siblings.
-    if !field.default.is_empty() && !(dialect == Dialect::V2 && field.default == "{}") {
+    if !field.default.is_empty() && (dialect != Dialect::V2 || field.default != "{}") {
         let default = codec::json::decode_any(field.default.as_bytes());
         extras.set(&["default"], default.expect("defaults in the table are JSON"));
     }
