@@ -8,6 +8,7 @@ use schema::Value;
 use storage::Error;
 
 use crate::admission::{AdmissionAttributes, Operation};
+use crate::allocator::{Allocation, settle};
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
 use crate::metadata::{
@@ -60,27 +61,59 @@ impl Store {
         mut object: Value,
         options: &WriteOptions,
     ) -> Result<Outcome, ApiError> {
-        self.before_create(context, &mut object)?;
-        self.validate_admission(context, Operation::Create, Some(&object), None, options.dry_run).await?;
-        let name = ObjectMeta::of(&object).name().to_owned();
-        let key = self.key(&context.namespace, &name)?;
-        let error = match self.write_new(&key, &mut object, options).await {
+        self.identify_new(context, &mut object)?;
+        let allocation = self.begin_create(context, &mut object, options.dry_run).await?;
+        let written = self.judge_and_write(context, &mut object, options).await;
+        settle(allocation, &written).await;
+        let error = match written {
             Ok(outcome) => return Ok(outcome),
+            Err(Error::Api(error)) => return Err(error),
             Err(error) => self.creation_error(context, error, &object),
         };
+        let key = self.key(&context.namespace, ObjectMeta::of(&object).name())?;
         if matches!(error, ApiError::AlreadyExists { .. }) && self.is_being_deleted(&key).await {
             return Err(mark_being_deleted(error));
         }
         Err(error)
     }
 
-    /// Completes and judges a new object, admission apart (D-CRE-5). Also the
-    /// way of an update that creates.
-    pub(crate) fn before_create(&self, context: &RequestContext, object: &mut Value) -> Result<(), ApiError> {
-        let def = self.definition();
+    async fn judge_and_write(
+        &self,
+        context: &RequestContext,
+        object: &mut Value,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Error> {
+        self.before_create(context, object)?;
+        self.validate_admission(context, Operation::Create, Some(object), None, options.dry_run).await?;
+        let key = self.key(&context.namespace, ObjectMeta::of(object).name())?;
+        self.write_new(&key, object, options).await
+    }
+
+    /// Gives a new object its identity, which allocators refer to. Also the
+    /// first step of an update that creates.
+    pub(crate) fn identify_new(&self, context: &RequestContext, object: &mut Value) -> Result<(), ApiError> {
         fill_system_fields(context, object);
         name_object(context, object);
-        match_namespace(context, def, object)?;
+        match_namespace(context, self.definition(), object)
+    }
+
+    /// Takes what a new object needs for itself alone; none if its resource has no such thing.
+    pub(crate) async fn begin_create(
+        &self,
+        context: &RequestContext,
+        object: &mut Value,
+        dry_run: bool,
+    ) -> Result<Option<Box<dyn Allocation>>, ApiError> {
+        match &self.definition().allocator {
+            Some(allocator) => allocator.begin_create(context, object, dry_run).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Completes and judges a new object that has its identity, admission
+    /// apart (D-CRE-5). Also the way of an update that creates.
+    pub(crate) fn before_create(&self, context: &RequestContext, object: &mut Value) -> Result<(), ApiError> {
+        let def = self.definition();
         if def.has_status()
             && !def.keeps_status_on_create
             && let Some(map) = object.as_map_mut()

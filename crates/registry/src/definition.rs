@@ -8,6 +8,7 @@ use meta::validation::NameValidation;
 use meta::{ApiError, GroupKind, GroupResource, GroupVersion, GroupVersionKind};
 use schema::Value;
 
+use crate::allocator::Allocator;
 use crate::strategy::{Strategy, VirtualResource};
 
 type Text = Cow<'static, str>;
@@ -72,6 +73,8 @@ pub struct ResourceDef {
     pub ttl_seconds: i64,
     /// Warning that every request for it is answered with; empty if it is not deprecated.
     pub deprecation: Text,
+    /// Hands out what must be unique over all objects; none where nothing is.
+    pub allocator: Option<Arc<dyn Allocator>>,
     /// What is special about it.
     pub strategy: Arc<dyn Strategy>,
 }
@@ -239,6 +242,7 @@ impl ResourceDef {
             returns_deleted_object: false,
             ttl_seconds: 0,
             deprecation: Text::Borrowed(""),
+            allocator: None,
             strategy: Arc::new(strategy),
         }
     }

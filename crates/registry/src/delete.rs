@@ -88,14 +88,23 @@ impl Store {
             ignore_read_error: false,
         };
         match (self.storage().delete(key, request).await, removal.may_be_gone) {
-            (Ok(object), _) => Ok(Deleted {
-                outcome: Outcome::Stored(object),
-                removed: true,
-                uid: admission.uid.into_inner(),
-            }),
+            (Ok(object), _) => {
+                self.after_delete(context, &object).await;
+                let uid = admission.uid.into_inner();
+                Ok(Deleted { outcome: Outcome::Stored(object), removed: true, uid })
+            }
             // Whoever saw the zero grace period first may have removed it: no failure.
             (Err(Error::KeyNotFound { .. }), Some(last)) => self.gone(last),
             (Err(error), _) => Err(failed(error)),
+        }
+    }
+
+    /// Gives back what a removed object had for itself alone.
+    pub(crate) async fn after_delete(&self, context: &RequestContext, removed: &Object) {
+        if let Some(allocator) = &self.definition().allocator
+            && let Ok(object) = self.decode(removed)
+        {
+            allocator.after_delete(context, &object).await;
         }
     }
 

@@ -4,6 +4,7 @@
 //! not the cache, not a backend, not HTTP.
 
 mod admission;
+mod allocator;
 mod authorization;
 mod context;
 mod create;
@@ -18,6 +19,7 @@ mod strategy;
 mod update;
 
 pub use admission::{Admission, AdmissionAttributes, NoAdmission, Operation};
+pub use allocator::{Allocation, Allocator};
 pub use authorization::{AuthorizationAttributes, Authorizer, Decision};
 pub use context::{RequestContext, UserInfo};
 pub use definition::{

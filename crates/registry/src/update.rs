@@ -15,6 +15,7 @@ use schema::Value;
 use storage::{DeleteRequest, Error, Object, TryUpdate, UpdateRequest};
 
 use crate::admission::Operation;
+use crate::allocator::{Allocation, settle};
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
 use crate::metadata::{
@@ -46,6 +47,7 @@ impl Store {
             updated,
             options,
             may_create,
+            allocation: None,
             created: None,
             emptied: None,
         };
@@ -63,7 +65,11 @@ impl Store {
                 .await
                 .map(|updated| Outcome::Stored(updated.object))
         };
-        let Attempt { created, emptied, .. } = attempt;
+        let Attempt { allocation, created, emptied, .. } = attempt;
+        match (allocation, &emptied) {
+            (Some(allocation), Some(_)) => allocation.rollback().await,
+            (allocation, _) => settle(allocation, &result).await,
+        }
         match (result, emptied) {
             (Ok(outcome), _) => Ok((outcome, created.is_some())),
             (Err(_), Some(object)) => {
@@ -114,7 +120,11 @@ impl Store {
         let request =
             DeleteRequest { preconditions, validate: &validate, hint: None, ignore_read_error: false };
         match self.storage().delete(key, request).await {
-            Ok(_) | Err(Error::KeyNotFound { .. }) => Ok(()),
+            Ok(removed) => {
+                self.after_delete(context, &removed).await;
+                Ok(())
+            }
+            Err(Error::KeyNotFound { .. }) => Ok(()),
             Err(error) => Err(interpret(error, Verb::Delete, &self.resource(context), name)),
         }
     }
@@ -233,6 +243,8 @@ struct Attempt<'a> {
     updated: &'a mut dyn UpdatedObject,
     options: &'a WriteOptions,
     may_create: bool,
+    /// What the last try took for the object.
+    allocation: Option<Box<dyn Allocation>>,
     /// The object to create, if the last try creates.
     created: Option<Value>,
     /// The object to remove instead of writing it, if the last try came to that.
@@ -248,6 +260,9 @@ impl TryUpdate for Attempt<'_> {
     ) -> Result<(Value, Option<i64>), Error> {
         self.created = None;
         self.emptied = None;
+        if let Some(lost) = self.allocation.take() {
+            lost.rollback().await;
+        }
         if revision != Revision(0) {
             self.store.fill_defaults(&mut current);
             return self.change(current, revision).await;
@@ -265,6 +280,7 @@ impl Attempt<'_> {
         let mut object = self.updated(&old).await?;
         store.admit(context, Operation::Update, &mut object, Some(&old), self.options).await?;
         self.match_resource_version(&mut object, revision)?;
+        self.begin_update(&mut object, &old).await?;
         store.before_update(context, &self.kind, &mut object, &old)?;
         store
             .validate_admission(context, Operation::Update, Some(&object), Some(&old), self.options.dry_run)
@@ -283,12 +299,22 @@ impl Attempt<'_> {
         // There is nothing to match, but the text must be a number nevertheless.
         submitted_revision(&object)?;
         ObjectMetaMut::of(&mut object).set_resource_version(Revision(0));
+        store.identify_new(context, &mut object)?;
+        self.allocation = store.begin_create(context, &mut object, self.options.dry_run).await?;
         store.before_create(context, &mut object)?;
         store
             .validate_admission(context, Operation::Create, Some(&object), None, self.options.dry_run)
             .await?;
         self.created = Some(object.clone());
         Ok((object, self.ttl()))
+    }
+
+    async fn begin_update(&mut self, object: &mut Value, old: &Value) -> Result<(), ApiError> {
+        if let (Some(allocator), UpdateKind::Main) = (&self.store.definition().allocator, &self.kind) {
+            let dry_run = self.options.dry_run;
+            self.allocation = Some(allocator.begin_update(self.context, object, old, dry_run).await?);
+        }
+        Ok(())
     }
 
     /// The object wanted, which must be the one asked for: a patch could rename it.
