@@ -62,7 +62,7 @@ impl DataFolder {
 
     /// Where the embedded store is.
     pub fn store(&self) -> PathBuf {
-        self.path.join("store")
+        store_below(&self.path)
     }
 
     /// Where the kubeconfig is.
@@ -142,6 +142,11 @@ impl DataFolder {
     fn pki(&self, name: &str, extension: &str) -> PathBuf {
         self.path.join("pki").join(format!("{name}.{extension}"))
     }
+}
+
+/// Where the embedded store is in a data folder.
+pub fn store_below(data_folder: &Path) -> PathBuf {
+    data_folder.join("store")
 }
 
 /// A kubeconfig with everything inside, so that the file can be copied away.

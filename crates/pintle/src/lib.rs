@@ -13,6 +13,13 @@ mod tls;
 mod wiring;
 
 pub use server::{Builder, Server};
+pub use storage_embedded::{OpenError, Repaired};
+
+/// Makes the store of a damaged data folder usable again: keeps everything
+/// before the damage and sets the rest aside. Fails while a server uses it.
+pub async fn repair(data_folder: &std::path::Path) -> Result<Repaired, OpenError> {
+    storage_embedded::repair(&environment::real::environment(), &data_folder::store_below(data_folder)).await
+}
 
 /// Version of Kubernetes whose API is served.
 pub const KUBERNETES_VERSION: &str = ::server::KUBERNETES_VERSION;

@@ -1,9 +1,10 @@
 //! The binary: flags in, one server, signals.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Command;
+use clap::{Arg, Command};
 use pintle::Server;
 use pintle::flags::ServeFlags;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,21 +39,41 @@ fn complain(error: &anyhow::Error) {
 
 fn run() -> anyhow::Result<()> {
     let matches = command().get_matches();
-    // Without a command it serves: the shortest way to a server is no argument at all.
-    let flags = match matches.subcommand() {
-        Some((_, serve)) => ServeFlags::read(serve)?,
-        None => ServeFlags::default(),
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve_until_signal(flags))
+    match matches.subcommand() {
+        Some(("repair", repair)) => {
+            let folder = repair.get_one::<PathBuf>("data-dir").context("--data-dir is required")?;
+            runtime.block_on(repair_folder(folder))
+        }
+        Some((_, serve)) => runtime.block_on(serve_until_signal(ServeFlags::read(serve)?)),
+        // Without a command it serves: the shortest way to a server is no argument at all.
+        None => runtime.block_on(serve_until_signal(ServeFlags::default())),
+    }
 }
 
 fn command() -> Command {
     let serve = Command::new("serve").about("Serves the Kubernetes API (the default command)");
+    let data_dir = Arg::new("data-dir").long("data-dir").value_name("FOLDER").required(true);
+    let repair = Command::new("repair")
+        .about("Makes a damaged data folder usable: keeps everything before the damage, sets the rest aside")
+        .arg(data_dir.value_parser(clap::value_parser!(PathBuf)).help("Data folder of the damaged store"));
     Command::new("pintle")
         .about("The Kubernetes API server and its storage in one binary")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(ServeFlags::add(serve))
+        .subcommand(repair)
+}
+
+/// Cuts a damaged store at the damage. What was behind it is lost to the
+/// server, so nobody gets this without asking for it.
+#[expect(clippy::print_stdout, reason = "what was done is the command's output")]
+async fn repair_folder(folder: &Path) -> anyhow::Result<()> {
+    let repaired = pintle::repair(folder).await?;
+    println!("the store below {} can be opened; its revision is {}", folder.display(), repaired.revision);
+    for path in &repaired.set_aside {
+        println!("set aside, not used any more: {}", path.display());
+    }
+    Ok(())
 }
 
 async fn serve_until_signal(flags: ServeFlags) -> anyhow::Result<()> {

@@ -37,7 +37,7 @@ pub enum OpenError {
     },
     /// A file is not what was written: lost or changed bytes before the end of the log.
     #[error(
-        "{} is damaged at byte {offset}: {reason}. Nothing was changed. Restore its folder from a backup, start with another data folder, or repair the store, which keeps everything before the damage and sets the rest aside",
+        "{} is damaged at byte {offset}: {reason}. Nothing was changed. Restore its folder from a backup, start with another --data-dir, or run `pintle repair`, which keeps everything before the damage and sets the rest aside",
         .path.display()
     )]
     Damaged {

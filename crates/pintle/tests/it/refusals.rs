@@ -57,6 +57,25 @@ async fn a_damaged_log_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_damaged_log_can_be_repaired_and_what_was_cut_is_kept_aside() {
+    let folder = stopped_with_objects().await;
+    damage(&folder.path().join("store"), b"object-0");
+    let error = refused(folder.path(), &[]).await;
+    assert!(error.contains("`pintle repair`"), "{error}");
+    let repaired = std::process::Command::new(env!("CARGO_BIN_EXE_pintle"))
+        .arg("repair")
+        .arg("--data-dir")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(repaired.stdout).unwrap();
+    assert!(repaired.status.success() && text.contains("set aside"), "{text}");
+    let server = Pintle::start(folder.path()).await;
+    assert_eq!(server.admin().get("/readyz").await.unwrap().status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named_and_the_folder_is_free_again() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
