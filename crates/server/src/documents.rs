@@ -13,7 +13,7 @@ use registry::Served;
 use schema::{Map, Value};
 
 use crate::filters::Exchange;
-use crate::negotiation::{self, MEDIA_TYPES, header};
+use crate::negotiation::{self, MEDIA_TYPES, MediaType, header};
 use crate::openapi::Documents;
 use crate::respond::{self, Body, bytes};
 use crate::status::Failure;
@@ -26,6 +26,8 @@ const SWAGGER_PROTOBUF: [&str; 2] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
 ];
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// OpenAPI documents of the resources served now; made anew when these change.
 #[derive(Default)]
@@ -83,8 +85,8 @@ fn resource_list(
 
 /// `/api` and `/apis`: aggregated for who asks for it, else the legacy document.
 fn roots(exchange: &Exchange, served: &Served, core: bool) -> Result<Response<Body>, Failure> {
-    if accepts_aggregated(&exchange.parts.headers) {
-        return Ok(aggregated(exchange, served, core));
+    if let Some(media_type) = accepts_aggregated(&exchange.parts.headers) {
+        return Ok(aggregated(exchange, served, core, media_type));
     }
     if core {
         let address = header(&exchange.parts.headers, http::header::HOST);
@@ -103,7 +105,7 @@ fn discover(exchange: &Exchange, kind: &'static str, document: Value) -> Result<
     let table = schema::builtin();
     let ty = table.named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"));
     let ty = ty.ok_or_else(|| ApiError::Internal(format!("the schema table lacks {kind}")))?;
-    let body = if output.media_type == negotiation::MediaType::Protobuf {
+    let body = if output.media_type == MediaType::Protobuf {
         encode::typed(table, ty, &GroupVersionKind::new("", "v1", kind), document, output)
     } else {
         // The document says itself whether it has an apiVersion.
@@ -114,29 +116,42 @@ fn discover(exchange: &Exchange, kind: &'static str, document: Value) -> Result<
     Ok(bytes(StatusCode::OK, output.media_type.name(), body))
 }
 
-fn accepts_aggregated(headers: &HeaderMap) -> bool {
-    // The first clause that is either form decides: clients list what they like best first.
-    let wanted = header(headers, http::header::ACCEPT).split(',').find_map(|clause| {
+/// The form of the aggregated document, if the client likes that better than
+/// the legacy one: the first clause that is either decides.
+fn accepts_aggregated(headers: &HeaderMap) -> Option<MediaType> {
+    header(headers, http::header::ACCEPT).split(',').find_map(|clause| {
         let mut parts = clause.split(';').map(str::trim);
-        let json = matches!(parts.next(), Some("application/json" | "*/*" | "application/*"));
+        let media_type = match parts.next()? {
+            "application/json" | "*/*" | "application/*" => MediaType::Json,
+            "application/vnd.kubernetes.protobuf" => MediaType::Protobuf,
+            _ => return None,
+        };
         let parameters: Vec<&str> = parts.collect();
         let asks = |parameter| parameters.contains(&parameter);
-        let aggregated = asks("g=apidiscovery.k8s.io") && asks("as=APIGroupDiscoveryList");
-        match (json, aggregated) {
-            (true, true) if asks("v=v2") => Some(true),
-            (true, false) => Some(false),
-            _ => None,
+        match asks("g=apidiscovery.k8s.io") && asks("as=APIGroupDiscoveryList") {
+            true if asks("v=v2") => Some(Some(media_type)),
+            true => None,
+            false => Some(None),
         }
-    });
-    wanted == Some(true)
+    })?
 }
 
-fn aggregated(exchange: &Exchange, served: &Served, core: bool) -> Response<Body> {
+fn aggregated(exchange: &Exchange, served: &Served, core: bool, media_type: MediaType) -> Response<Body> {
+    let document = discovery::aggregated(served, core);
     let mut json = Vec::new();
-    codec::json::encode_any(&discovery::aggregated(served, core), &mut json);
+    codec::json::encode_any(&document, &mut json);
     json.push(b'\n');
     let etag = crate::openapi::hash(&json);
-    cacheable(exchange, &etag, AGGREGATED, json.into())
+    if media_type != MediaType::Protobuf {
+        return cacheable(exchange, &etag, AGGREGATED, json.into());
+    }
+    let table = schema::builtin();
+    let gvk = GroupVersionKind::new("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList");
+    let ty = table.kind(&gvk.group, &gvk.version, &gvk.kind);
+    let ty = ty.expect("the table holds the kind (test: aggregated_discovery_has_a_protobuf_form)");
+    let mut message = Vec::new();
+    codec::protobuf::encode(table, ty, &document, &mut message);
+    cacheable(exchange, &etag, AGGREGATED_PROTOBUF, encode::envelope(&gvk, &message))
 }
 
 /// A document with an ETag; 304 for who has it.
@@ -262,4 +277,30 @@ fn indented(document: &Value) -> Response<Body> {
     codec::json::encode_any(document, &mut json);
     codec::json::pretty(&json, &mut out);
     bytes(StatusCode::OK, "application/json", out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_liked_form_of_discovery_wins() {
+        let form = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::ACCEPT, accept.parse().expect("a header"));
+            accepts_aggregated(&headers)
+        };
+        assert_eq!(form(AGGREGATED), Some(MediaType::Json));
+        assert_eq!(form(&format!("{AGGREGATED_PROTOBUF},{AGGREGATED}")), Some(MediaType::Protobuf));
+        assert_eq!(form(&format!("application/json,{AGGREGATED}")), None);
+        // What is not served any more is passed over.
+        let beta = AGGREGATED.replace("v=v2", "v=v2beta1");
+        assert_eq!(form(&format!("{beta},{AGGREGATED}")), Some(MediaType::Json));
+        assert_eq!(form("*/*"), None);
+    }
+
+    #[test]
+    fn aggregated_discovery_has_a_protobuf_form() {
+        assert!(schema::builtin().kind("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList").is_some());
+    }
 }
