@@ -94,6 +94,7 @@ pub struct RangeResponse {
 }
 
 /// If `compare` holds run `success`, else run `failure`; all in one revision.
+/// A branch writes a key at most once: etcd refuses a second time, the others need not.
 #[derive(Clone, Debug, Default)]
 pub struct Txn {
     /// Conditions, all of which must hold.

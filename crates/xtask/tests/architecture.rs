@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("patch", &["schema", "meta", "codec"]),
     ("storage", &["environment", "schema", "meta", "codec"]),
     ("storage-embedded", &["environment", "meta", "storage"]),
+    ("storage-etcd", &["environment", "meta", "storage"]),
     ("registry", &["environment", "schema", "meta", "codec", "patch", "storage"]),
     ("resources", &["environment", "schema", "meta", "codec", "registry", "storage"]),
     ("admission", &["environment", "schema", "meta", "registry"]),

@@ -106,13 +106,15 @@ pub async fn a_transaction_runs_one_branch(suite: &BackendSuite) {
 /// A-KV-3: operations of a transaction take effect in order.
 pub async fn a_transaction_sees_its_own_writes(suite: &BackendSuite) {
     put(suite, "a", "1").await;
-    let ops = vec![get_op("a"), put_op("a", "2"), get_op("a"), Op::Delete { key: key("a") }, get_op("a")];
+    put(suite, "b", "1").await;
+    let delete_b = Op::Delete { key: key("b") };
+    let ops = vec![get_op("a"), put_op("a", "2"), get_op("a"), get_op("b"), delete_b, get_op("b")];
     let response = suite.do_all(ops).await;
     let values: Vec<_> = response.gets.iter().map(|kv| kv.as_ref().map(|kv| kv.value.clone())).collect();
-    assert_eq!(values, [Some(key("1")), Some(key("2")), None]);
+    assert_eq!(values, [Some(key("1")), Some(key("2")), Some(key("1")), None]);
     let removed: Vec<_> = response.deleted.iter().map(|kv| kv.as_ref().map(|kv| kv.value.clone())).collect();
-    assert_eq!(removed, [Some(key("2"))]);
-    assert_eq!(suite.get("a").await, None);
+    assert_eq!(removed, [Some(key("1"))]);
+    assert_eq!((suite.get("a").await.expect("just put").value, suite.get("b").await), (key("2"), None));
 }
 
 /// A-KV-4: byte order, half open, limit, more, count, keys only, count only.

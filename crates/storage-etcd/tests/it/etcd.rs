@@ -1,0 +1,186 @@
+//! Running etcd servers, each with a data folder and ports of its own, which end with the value that holds them.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use environment::Environment;
+use storage::Backend;
+use storage::backend::RangeRequest;
+use storage_etcd::{EtcdBackend, EtcdOptions};
+
+use crate::servers::{Age, server};
+
+/// A world in which tests over an etcd of some age run, or are left out.
+pub struct World(pub Age);
+
+impl World {
+    /// Runs a test on a runtime of its own if there is such an etcd.
+    pub fn run(&self, test: impl Future<Output = ()>) {
+        if server(self.0).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(test);
+        }
+    }
+}
+
+/// A cluster of etcd servers.
+pub struct Etcd {
+    members: Vec<Member>,
+    age: Age,
+    folder: tempfile::TempDir,
+    flags: Vec<String>,
+}
+
+struct Member {
+    client_port: u16,
+    peer_port: u16,
+    process: Option<Child>,
+}
+
+impl Etcd {
+    /// One empty server of an age, which answers.
+    pub async fn start(age: Age) -> Etcd {
+        Etcd::start_with(age, 1, &[]).await
+    }
+
+    /// A cluster of `size`, with more flags on each of them.
+    pub async fn start_with(age: Age, size: usize, flags: &[&str]) -> Etcd {
+        // Somebody may take a port between its choice and its use.
+        for _ in 0..5 {
+            let mut etcd = Etcd {
+                members: (0..size).map(|_| Member::new()).collect(),
+                age,
+                folder: tempfile::tempdir().expect("tests have a temporary folder"),
+                flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            };
+            for index in 0..size {
+                etcd.resume(index);
+            }
+            if etcd.answers().await {
+                return etcd;
+            }
+        }
+        panic!("etcd does not start");
+    }
+
+    /// Client URLs.
+    pub fn urls(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.client_port)).collect()
+    }
+
+    /// Where the first member listens for clients.
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.members[0].client_port).into()
+    }
+
+    /// A backend over all members.
+    pub async fn backend(&self) -> Arc<EtcdBackend> {
+        backend(environment::real::environment(), self.urls()).await
+    }
+
+    /// Kills a member; its data stays.
+    pub fn kill(&mut self, index: usize) {
+        self.members[index].kill();
+    }
+
+    /// Starts a member again over its data.
+    pub fn resume(&mut self, index: usize) {
+        let peers: Vec<String> = self
+            .members
+            .iter()
+            .enumerate()
+            .map(|(i, member)| format!("m{i}=http://127.0.0.1:{}", member.peer_port))
+            .collect();
+        let member = &self.members[index];
+        let client = format!("http://127.0.0.1:{}", member.client_port);
+        let peer = format!("http://127.0.0.1:{}", member.peer_port);
+        let mut command = Command::new(server(self.age).expect("whoever starts one has looked"));
+        command.arg("--name").arg(format!("m{index}"));
+        command.arg("--data-dir").arg(self.folder.path().join(index.to_string()));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &peers.join(",")]);
+        // Short, since leases live at least one and a half election timeouts.
+        command.args(["--heartbeat-interval", "20", "--election-timeout", "300"]);
+        command.args(["--logger", "zap", "--log-outputs", "stderr", "--log-level", "error"]);
+        command.args(&self.flags).stdin(Stdio::null()).stdout(Stdio::null());
+        if std::env::var_os("ETCD_TEST_LOG").is_none() {
+            command.stderr(Stdio::null());
+        }
+        self.members[index].process = Some(command.spawn().expect("etcd can be started"));
+    }
+
+    /// Waits until every running member answers; false if one has ended.
+    pub async fn answers(&mut self) -> bool {
+        let patience = Instant::now() + Duration::from_secs(30);
+        for index in 0..self.members.len() {
+            let url = self.urls()[index].clone();
+            let alone = backend(environment::real::environment(), vec![url]).await;
+            while self.members[index].process.is_some()
+                && alone.range(RangeRequest::default().keyed()).await.is_err()
+            {
+                if self.members[index].has_ended() {
+                    return false;
+                }
+                assert!(Instant::now() < patience, "etcd does not answer");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        true
+    }
+}
+
+trait Keyed {
+    fn keyed(self) -> Self;
+}
+
+impl Keyed for RangeRequest {
+    fn keyed(mut self) -> RangeRequest {
+        self.key = "any".into();
+        self
+    }
+}
+
+/// A backend over these endpoints.
+pub async fn backend(environment: Environment, endpoints: Vec<String>) -> Arc<EtcdBackend> {
+    let options = EtcdOptions { endpoints, ..EtcdOptions::default() };
+    Arc::new(EtcdBackend::open(environment, options).await.expect("good endpoints"))
+}
+
+/// Path of a file as text.
+#[allow(dead_code, reason = "for tests with certificates")]
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+impl Member {
+    fn new() -> Member {
+        let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (client, peer) = (free(), free());
+        let port = |listener: &TcpListener| listener.local_addr().expect("a port").port();
+        Member { client_port: port(&client), peer_port: port(&peer), process: None }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        match &mut self.process {
+            Some(process) => process.try_wait().expect("its own child").is_some(),
+            None => true,
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
