@@ -12,7 +12,7 @@ use crate::{DecodeError, StrictError};
 use reader::Reader;
 use schema::{Schema, TypeId, Value};
 
-pub use encode::{encode, encode_any};
+pub use encode::{encode, encode_any, encode_plain};
 pub use pretty::{compact, pretty};
 pub(crate) use typed::{normal, zero};
 

@@ -1,4 +1,4 @@
-//! Patches: JSON patch, merge patch and strategic merge patch.
+//! Patches: JSON patch, merge patch, strategic merge patch and server-side apply.
 //!
 //! Owns what a patch does to a tree and the words in which it fails. Each kind
 //! is read once ([`JsonPatch`], [`MergePatch`], [`StrategicPatch`]) and can then
@@ -9,6 +9,7 @@
 //! the zero values that the wire shows. What comes out goes back through
 //! `codec::json::typed`; when that fails, [`undecodable`] is the answer.
 
+pub mod apply;
 mod error;
 mod go_text;
 pub mod json_patch;
