@@ -2,14 +2,13 @@
 
 use storage::conformance::{BackendSuite, Suite};
 
-use crate::etcd::{Etcd, World, backend as backend_over};
+use crate::etcd::{Etcd, World};
 use crate::servers::Age;
 
 async fn backend(world: &World) -> BackendSuite {
     let etcd = Etcd::start(world.0).await;
     let environment = environment::real::environment();
-    let backend = backend_over(environment.clone(), etcd.urls()).await;
-    BackendSuite { backend, environment, guard: Some(Box::new(etcd)) }
+    BackendSuite { backend: etcd.backend().await, environment, guard: Some(Box::new(etcd)) }
 }
 
 async fn store(world: &World) -> Suite {

@@ -1,15 +1,14 @@
 //! Running etcd servers, each with a data folder and ports of its own, which end with the value that holds them.
 
-use std::net::TcpListener;
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use environment::Environment;
-use storage::Backend;
-use storage::backend::RangeRequest;
-use storage_etcd::{EtcdBackend, EtcdOptions};
+use bytes::Bytes;
+use meta::Revision;
+use storage::backend::{Backend, BackendError, KeyValue, LeaseId, Op, RangeRequest, Txn};
+use storage_etcd::{EtcdBackend, EtcdOptions, EtcdTls};
 
 use crate::servers::{Age, server};
 
@@ -32,6 +31,8 @@ pub struct Etcd {
     age: Age,
     folder: tempfile::TempDir,
     flags: Vec<String>,
+    /// What a client needs, if clients are served over TLS.
+    tls: Option<EtcdTls>,
 }
 
 struct Member {
@@ -43,11 +44,11 @@ struct Member {
 impl Etcd {
     /// One empty server of an age, which answers.
     pub async fn start(age: Age) -> Etcd {
-        Etcd::start_with(age, 1, &[]).await
+        Etcd::start_with(age, 1, &[], None).await
     }
 
-    /// A cluster of `size`, with more flags on each of them.
-    pub async fn start_with(age: Age, size: usize, flags: &[&str]) -> Etcd {
+    /// A cluster of `size`, with more flags on each of them, which clients reach with `tls`.
+    pub async fn start_with(age: Age, size: usize, flags: &[&str], tls: Option<EtcdTls>) -> Etcd {
         // Somebody may take a port between its choice and its use.
         for _ in 0..5 {
             let mut etcd = Etcd {
@@ -55,6 +56,7 @@ impl Etcd {
                 age,
                 folder: tempfile::tempdir().expect("tests have a temporary folder"),
                 flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+                tls: tls.clone(),
             };
             for index in 0..size {
                 etcd.resume(index);
@@ -68,17 +70,22 @@ impl Etcd {
 
     /// Client URLs.
     pub fn urls(&self) -> Vec<String> {
-        self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.client_port)).collect()
+        (0..self.members.len()).map(|index| self.url(index)).collect()
+    }
+
+    fn url(&self, index: usize) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.members[index].client_port)
     }
 
     /// Where the first member listens for clients.
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.members[0].client_port).into()
     }
 
     /// A backend over all members.
     pub async fn backend(&self) -> Arc<EtcdBackend> {
-        backend(environment::real::environment(), self.urls()).await
+        backend(EtcdOptions { endpoints: self.urls(), tls: self.tls.clone(), ..EtcdOptions::default() }).await
     }
 
     /// Kills a member; its data stays.
@@ -95,7 +102,7 @@ impl Etcd {
             .map(|(i, member)| format!("m{i}=http://127.0.0.1:{}", member.peer_port))
             .collect();
         let member = &self.members[index];
-        let client = format!("http://127.0.0.1:{}", member.client_port);
+        let client = self.url(index);
         let peer = format!("http://127.0.0.1:{}", member.peer_port);
         let mut command = Command::new(server(self.age).expect("whoever starts one has looked"));
         command.arg("--name").arg(format!("m{index}"));
@@ -117,11 +124,11 @@ impl Etcd {
     pub async fn answers(&mut self) -> bool {
         let patience = Instant::now() + Duration::from_secs(30);
         for index in 0..self.members.len() {
-            let url = self.urls()[index].clone();
-            let alone = backend(environment::real::environment(), vec![url]).await;
-            while self.members[index].process.is_some()
-                && alone.range(RangeRequest::default().keyed()).await.is_err()
-            {
+            let endpoints = vec![self.url(index)];
+            let options = EtcdOptions { endpoints, tls: self.tls.clone(), ..EtcdOptions::default() };
+            let alone = backend(options).await;
+            let any = RangeRequest { key: "any".into(), ..RangeRequest::default() };
+            while self.members[index].process.is_some() && alone.range(any.clone()).await.is_err() {
                 if self.members[index].has_ended() {
                     return false;
                 }
@@ -133,27 +140,38 @@ impl Etcd {
     }
 }
 
-trait Keyed {
-    fn keyed(self) -> Self;
-}
-
-impl Keyed for RangeRequest {
-    fn keyed(mut self) -> RangeRequest {
-        self.key = "any".into();
-        self
-    }
-}
-
-/// A backend over these endpoints.
-pub async fn backend(environment: Environment, endpoints: Vec<String>) -> Arc<EtcdBackend> {
-    let options = EtcdOptions { endpoints, ..EtcdOptions::default() };
+/// A backend in the real environment.
+pub async fn backend(options: EtcdOptions) -> Arc<EtcdBackend> {
+    let environment = environment::real::environment();
     Arc::new(EtcdBackend::open(environment, options).await.expect("good endpoints"))
 }
 
-/// Path of a file as text.
-#[allow(dead_code, reason = "for tests with certificates")]
-pub fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
+/// A backend over these endpoints, without TLS.
+pub async fn backend_over(endpoints: Vec<String>) -> Arc<EtcdBackend> {
+    backend(EtcdOptions { endpoints, ..EtcdOptions::default() }).await
+}
+
+/// Puts one key.
+pub async fn put(
+    backend: &dyn Backend,
+    key: &str,
+    value: impl Into<Bytes>,
+) -> Result<Revision, BackendError> {
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    let success = vec![Op::Put { key, value: value.into(), lease: LeaseId(0) }];
+    backend.txn(Txn { success, ..Txn::default() }).await.map(|response| response.revision)
+}
+
+/// Reads one key.
+pub async fn get(backend: &dyn Backend, key: &str) -> Result<Option<KeyValue>, BackendError> {
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    let response = backend.range(RangeRequest { key, ..RangeRequest::default() }).await;
+    response.map(|mut response| response.kvs.pop())
+}
+
+/// Waits for something that will come, but not for ever.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it comes in time")
 }
 
 impl Member {

@@ -5,6 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: what is wrong must panic")]
 
+mod certificates;
 mod conformance;
 mod etcd;
+mod failover;
+mod health;
+mod limits;
+mod proxy;
 mod servers;
+mod tls;
+mod watches;
