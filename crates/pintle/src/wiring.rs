@@ -10,7 +10,7 @@ use std::sync::Arc;
 use admission::{Chain, NamespaceLifecycle, StoredNamespaces};
 use anyhow::{Context, anyhow};
 use environment::Environment;
-use registry::{Admission, ResourceDef, Served, ServedResource, StorageDef, Store, StoreConfig};
+use registry::{Admission, KindVersion, ResourceDef, Served, ServedResource, StorageDef, Store, StoreConfig};
 use schema::{Schema, TypeId, Value};
 use storage::backend::Backend;
 use storage::{
@@ -45,6 +45,7 @@ pub fn wire(
         compactor,
         schema: schema::builtin(),
         storages: HashMap::new(),
+        versions: versions(&definitions),
     };
     let resources = definitions.into_iter().map(|definition| {
         let name = format!("{} in {}", definition.resource, definition.group_version());
@@ -58,6 +59,22 @@ pub fn wire(
     Ok(Wired { served, admission: Arc::new(admission) })
 }
 
+/// The versions of each stored kind, by key prefix.
+fn versions(definitions: &[ResourceDef]) -> HashMap<String, Vec<KindVersion>> {
+    let mut versions: HashMap<String, Vec<KindVersion>> = HashMap::new();
+    for definition in definitions {
+        let Some(stored) = definition.storage() else { continue };
+        let served = definition.gvk();
+        let Some(ty) = schema::builtin().kind(&served.group, &served.version, &served.kind) else { continue };
+        versions.entry(stored.prefix.to_string()).or_default().push(KindVersion {
+            api_version: served.api_version(),
+            ty,
+            conversion: stored.conversion.clone(),
+        });
+    }
+    versions
+}
+
 struct Wiring<'a> {
     backend: Arc<dyn Backend>,
     environment: &'a Environment,
@@ -66,6 +83,8 @@ struct Wiring<'a> {
     schema: &'static Schema,
     /// By key prefix: versions and cohabiting resources share one.
     storages: HashMap<String, Arc<dyn Storage>>,
+    /// By key prefix: the versions in which the objects below it are served.
+    versions: HashMap<String, Vec<KindVersion>>,
 }
 
 impl Wiring<'_> {
@@ -87,7 +106,8 @@ impl Wiring<'_> {
                     delete_collection_workers: self.flags.delete_collection_workers,
                     garbage_collection: self.flags.garbage_collection,
                 };
-                (Some(Arc::new(Store::new(config))), stored_ty)
+                let versions = self.versions.get(stored.prefix.as_ref()).cloned().unwrap_or_default();
+                (Some(Arc::new(Store::new(config).with_versions(versions))), stored_ty)
             }
         };
         Ok(Arc::new(ServedResource { definition, store, schema: self.schema.into(), ty, stored_ty }))

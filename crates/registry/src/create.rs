@@ -14,7 +14,7 @@ use crate::errors::{Verb, interpret};
 use crate::metadata::{
     deduplicate_owners, fill_system_fields, generate_name, match_namespace, wipe_system_fields,
 };
-use crate::store::{Outcome, Store};
+use crate::store::{Outcome, Store, UpdateKind};
 
 /// Attempts at a generated name that nobody has (D-CRE-2).
 const GENERATED_NAME_ATTEMPTS_MAX: usize = 8;
@@ -30,6 +30,8 @@ impl Store {
     ) -> Result<Outcome, ApiError> {
         match_namespace(context, self.definition(), &mut object)?;
         wipe_system_fields(&mut object);
+        deduplicate_owners(context, &mut object, false);
+        self.track(context, &UpdateKind::Main, options, None, &mut object);
         self.admit(context, Operation::Create, &mut object, None, options).await?;
         let meta = ObjectMeta::of(&object);
         if !meta.name().is_empty() || meta.generate_name().is_empty() {
@@ -186,9 +188,10 @@ impl Store {
         ObjectMeta::of(&tree).deletion_timestamp().is_some()
     }
 
-    /// What stands between a submitted object and the rules: repeated owner
-    /// references are dropped, then admission may change it. Field management
-    /// belongs between the two.
+    /// What stands between a submitted object and the rules: admission may
+    /// change it, and repeated owner references are dropped. Owner references
+    /// have been looked at before, and fields have their owners: what admission
+    /// adds belongs to nobody.
     pub(crate) async fn admit(
         &self,
         context: &RequestContext,
@@ -197,7 +200,6 @@ impl Store {
         old: Option<&Value>,
         options: &WriteOptions,
     ) -> Result<(), ApiError> {
-        deduplicate_owners(context, object, false);
         let name = ObjectMeta::of(object).name().to_owned();
         let attributes =
             AdmissionAttributes { old, ..self.attributes(context, operation, &name, options.dry_run) };

@@ -12,6 +12,7 @@ mod definition;
 mod delete;
 mod delete_collection;
 mod errors;
+mod field_management;
 mod metadata;
 mod served;
 mod store;
@@ -26,6 +27,7 @@ pub use definition::{
     Backing, Column, Conversion, DefaultGarbageCollection, ResourceDef, StatusMetadata, StorageDef,
     Subresource, SubresourceKind, VERBS,
 };
+pub use field_management::{FieldManagement, KindVersion};
 pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};

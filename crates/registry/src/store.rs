@@ -17,6 +17,7 @@ use crate::admission::{AdmissionAttributes, Operation};
 use crate::context::RequestContext;
 use crate::definition::ResourceDef;
 use crate::errors::{Verb, interpret};
+use crate::field_management::{KindVersion, KindVersions};
 use crate::served::SchemaRef;
 
 /// What a [`Store`] is made of.
@@ -46,6 +47,8 @@ pub struct Store {
     /// Kind that validation errors and preconditions name.
     pub(crate) stored_kind: GroupKind,
     attributes: Option<Arc<dyn Attributes>>,
+    /// Versions that own fields of its objects.
+    pub(crate) versions: KindVersions,
 }
 
 /// An object a verb came to.
@@ -89,6 +92,12 @@ pub trait UpdatedObject: Send {
     /// is the object as it stands (an empty map if there is none). Called once
     /// per attempt.
     async fn updated(&mut self, context: &RequestContext, old: &Value) -> Result<Value, ApiError>;
+
+    /// True if the object comes with `managedFields` already brought up to date
+    /// (server-side apply, scale). Otherwise the store does it.
+    fn tracks_fields(&self) -> bool {
+        false
+    }
 }
 
 impl Store {
@@ -102,8 +111,17 @@ impl Store {
             stored_kind: stored.kind.group_kind(),
             attributes: (!def.selectable_fields.is_empty())
                 .then(|| Arc::new(StrategyFields(def.clone())) as Arc<dyn Attributes>),
+            versions: KindVersions::single(def, &config.schema, config.stored_ty),
             config,
         }
+    }
+
+    /// The same store, knowing every version in which its objects are served.
+    /// Without it, fields owned in other versions are given up.
+    #[must_use]
+    pub fn with_versions(mut self, versions: Vec<KindVersion>) -> Store {
+        self.versions = self.versions.with(versions);
+        self
     }
 
     /// The resource.

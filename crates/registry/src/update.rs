@@ -18,8 +18,10 @@ use crate::admission::Operation;
 use crate::allocator::{Allocation, settle};
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
+use crate::field_management::keep_times;
 use crate::metadata::{
-    desired_state_differs, keep_all_but_status, keep_field, keep_metadata_for_status, match_namespace,
+    deduplicate_owners, desired_state_differs, keep_all_but_status, keep_field, keep_metadata_for_status,
+    match_namespace,
 };
 use crate::store::{Outcome, Store, UpdateKind, UpdatedObject};
 
@@ -278,7 +280,9 @@ impl Attempt<'_> {
     async fn change(&mut self, old: Value, revision: Revision) -> Result<(Value, Option<i64>), Error> {
         let (store, context) = (self.store, self.context);
         let mut object = self.updated(&old).await?;
+        self.track(&mut object, Some(&old));
         store.admit(context, Operation::Update, &mut object, Some(&old), self.options).await?;
+        keep_times(&mut object, &old);
         self.match_resource_version(&mut object, revision)?;
         self.begin_update(&mut object, &old).await?;
         store.before_update(context, &self.kind, &mut object, &old)?;
@@ -295,6 +299,7 @@ impl Attempt<'_> {
     async fn create(&mut self) -> Result<(Value, Option<i64>), ApiError> {
         let (store, context) = (self.store, self.context);
         let mut object = self.updated(&Value::map()).await?;
+        self.track(&mut object, None);
         store.admit(context, Operation::Create, &mut object, None, self.options).await?;
         // There is nothing to match, but the text must be a number nevertheless.
         submitted_revision(&object)?;
@@ -315,6 +320,14 @@ impl Attempt<'_> {
             self.allocation = Some(allocator.begin_update(self.context, object, old, dry_run).await?);
         }
         Ok(())
+    }
+
+    /// Records who owns what, unless the change has done so itself.
+    fn track(&self, object: &mut Value, old: Option<&Value>) {
+        deduplicate_owners(self.context, object, false);
+        if !self.updated.tracks_fields() {
+            self.store.track(self.context, &self.kind, self.options, old, object);
+        }
     }
 
     /// The object wanted, which must be the one asked for: a patch could rename it.
