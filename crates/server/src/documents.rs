@@ -52,6 +52,12 @@ pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failur
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let served = exchange.services.served.load_full();
     match parts.as_slice() {
+        // The original serves these from routes, which know methods; the others answer any.
+        ["version"] | ["api"] | ["api", _] | ["apis", _] | ["apis", _, _]
+            if exchange.parts.method != http::Method::GET =>
+        {
+            Some(Err(ApiError::MethodNotAllowed.into()))
+        }
         [""] => Some(Ok(index(&served))),
         ["version"] => Some(Ok(version())),
         ["metrics"] => Some(Ok(exchange.services.metrics.answer())),

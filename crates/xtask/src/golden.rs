@@ -16,8 +16,9 @@ use serde_json::Value;
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Replays all areas; with a floor, fails where an area falls below it.
+/// Replays all areas, or those of a floor; fails where an area falls below it.
 pub fn run(floor: Option<&Path>, extra: &[&str]) -> Result<()> {
+    let floor = floor.map(Floor::read).transpose()?;
     let shared = PathBuf::from(std::env::var("PINTLE_SHARED").unwrap_or_default());
     let program = shared.join("golden/golden");
     if !program.is_file() {
@@ -32,15 +33,13 @@ pub fn run(floor: Option<&Path>, extra: &[&str]) -> Result<()> {
         .args(["replay", "--insecure", "--server", &server.url, "--token", &server.token, "--json"])
         .arg(&report)
         .args(extra)
+        .args(floor.iter().flat_map(|floor| floor.cases(&shared)))
         .status()
         .context("cannot run python3")?;
     let passed = passed(&report)?;
     drop(server);
     fs::remove_dir_all(&folder)?;
-    match floor {
-        Some(floor) => compare(&passed, floor),
-        None => Ok(()),
-    }
+    floor.map_or(Ok(()), |floor| floor.compare(&passed))
 }
 
 fn build() -> Result<PathBuf> {
@@ -69,6 +68,8 @@ impl Server {
             .args(["serve", "--secure-port=0", "--data-dir"])
             .arg(folder)
             .stdout(Stdio::null())
+            // Refusals are what the replay is about; they need not be logged, too.
+            .env("PINTLE_LOG", "off")
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let mut server = Server { child, url: String::new(), token: String::new() };
@@ -110,23 +111,46 @@ fn passed(report: &Path) -> Result<BTreeMap<String, u64>> {
     Ok(passed)
 }
 
-#[expect(clippy::print_stdout, reason = "the result is the program's output")]
-fn compare(passed: &BTreeMap<String, u64>, floor: &Path) -> Result<()> {
-    let text = fs::read_to_string(floor).with_context(|| format!("cannot read {}", floor.display()))?;
-    let mut fallen = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (area, least) = line.split_once(' ').with_context(|| format!("no count in {line:?}"))?;
-        let least: u64 = least.trim().parse().with_context(|| format!("no number in {line:?}"))?;
-        let now = passed.get(area).copied().unwrap_or_default();
-        if now < least {
-            fallen.push(format!("{area}: {now} scenarios pass, {least} did"));
-        } else if now > least {
-            println!("{area}: {now} scenarios pass, the floor says {least}: raise it in {}", floor.display());
-        }
+/// The least each area must pass.
+struct Floor {
+    path: PathBuf,
+    areas: Vec<(String, u64)>,
+}
+
+impl Floor {
+    fn read(path: &Path) -> Result<Floor> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let areas = lines.map(|line| {
+            let (area, least) = line.split_once(' ').with_context(|| format!("no count in {line:?}"))?;
+            let least = least.trim().parse().with_context(|| format!("no number in {line:?}"))?;
+            Ok((area.to_owned(), least))
+        });
+        Ok(Floor { path: path.to_owned(), areas: areas.collect::<Result<_>>()? })
     }
-    if fallen.is_empty() {
-        Ok(())
-    } else {
-        bail!("fewer conversations match than before:\n{}", fallen.join("\n"))
+
+    fn cases(&self, shared: &Path) -> Vec<PathBuf> {
+        self.areas.iter().map(|(area, _)| shared.join(format!("golden/cases/{area}.json"))).collect()
+    }
+
+    #[expect(clippy::print_stdout, reason = "the result is the program's output")]
+    fn compare(&self, passed: &BTreeMap<String, u64>) -> Result<()> {
+        let mut fallen = Vec::new();
+        for (area, least) in &self.areas {
+            let now = passed.get(area).copied().unwrap_or_default();
+            if now < *least {
+                fallen.push(format!("{area}: {now} scenarios pass, {least} did"));
+            } else if now > *least {
+                println!(
+                    "{area}: {now} scenarios pass, the floor says {least}: raise it in {}",
+                    self.path.display()
+                );
+            }
+        }
+        if fallen.is_empty() {
+            Ok(())
+        } else {
+            bail!("fewer conversations match than before:\n{}", fallen.join("\n"))
+        }
     }
 }
