@@ -3,7 +3,7 @@
 use crate::harness::Api;
 
 async fn code(method: &str, path: &str) -> u16 {
-    Api::new().send(method, path, &[], "").await.code
+    Api::new().send(method, path, &[], "").await.code.as_u16()
 }
 
 #[tokio::test]
