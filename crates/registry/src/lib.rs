@@ -13,6 +13,7 @@ mod delete;
 mod delete_collection;
 mod errors;
 mod field_management;
+mod lookup;
 mod metadata;
 mod served;
 mod store;
@@ -28,6 +29,7 @@ pub use definition::{
     Subresource, SubresourceKind, VERBS,
 };
 pub use field_management::{FieldManagement, KindVersion};
+pub use metadata::generate_name;
 pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};

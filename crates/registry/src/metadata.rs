@@ -38,8 +38,8 @@ pub(crate) fn fill_system_fields(context: &RequestContext, object: &mut Value) {
     meta.set_creation_timestamp(rfc3339(context.environment.clock.now()));
 }
 
-/// `generateName` with a random suffix (D-CRE-1).
-pub(crate) fn generate_name(random: &(dyn Random + 'static), base: &str) -> String {
+/// `base` with a random suffix of five letters (D-CRE-1), cut to the length of a label.
+pub fn generate_name(random: &(dyn Random + 'static), base: &str) -> String {
     let mut end = base.len().min(BASE_LENGTH_MAX);
     while !base.is_char_boundary(end) {
         end -= 1;
