@@ -1,9 +1,11 @@
 //! What etcd refuses: too large requests, a full database.
 
+use std::time::Duration;
+
 use meta::Revision;
 use storage::backend::{Backend, BackendError};
 
-use crate::etcd::{Etcd, World, get, put};
+use crate::etcd::{Etcd, World, get, put, within};
 use crate::servers::Age;
 
 async fn too_large(age: Age) {
@@ -61,7 +63,7 @@ fn a_full_database_refuses_writes_in_etcds_words() {
             }
         };
         assert_eq!(error, BackendError::Unavailable("etcdserver: mvcc: database space exceeded".into()));
-        assert_eq!(backend.status().await.unwrap().revision, last, "reads go on");
+        assert!(backend.status().await.unwrap().revision >= last, "reads go on");
     });
 }
 
@@ -70,12 +72,21 @@ fn sizes_are_told_for_each_member() {
     World(Age::New).run(async {
         let etcd = Etcd::start(Age::New).await;
         put(etcd.backend().await.as_ref(), "a", vec![b'x'; 1 << 20]).await.unwrap();
-        let gone = Etcd::start(Age::New).await.urls().remove(0);
-        let endpoints = vec![etcd.urls().remove(0), gone.clone()];
-        let sizes = crate::etcd::backend_over(endpoints).await.database_sizes().await;
-        assert_eq!(sizes[0].0, etcd.urls()[0]);
-        assert!(sizes[0].1.as_ref().is_ok_and(|&size| size > 1 << 20), "{sizes:?}");
-        assert_eq!(sizes[1].0, gone);
+        // Nobody listens on the first port.
+        let gone = "http://127.0.0.1:1".to_owned();
+        let both = crate::etcd::backend_over(vec![etcd.urls().remove(0), gone.clone()]).await;
+        // etcd puts what it was given into its file from time to time.
+        let sizes = within(async {
+            loop {
+                let sizes = both.database_sizes().await;
+                if sizes[0].1.as_ref().expect("it answers") > &(1 << 20) {
+                    break sizes;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        assert_eq!((&sizes[0].0, &sizes[1].0), (&etcd.urls()[0], &gone));
         assert!(sizes[1].1.is_err());
         let status = etcd.backend().await.status().await.unwrap();
         assert!(status.size_bytes > 1 << 20);

@@ -57,7 +57,7 @@ fn age_of(path: &Path) -> Option<Age> {
     let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     let version = (next(), next(), next());
-    let new = (version >= (3, 4, 31) && version < (3, 5, 0)) || version >= (3, 5, 13);
+    let new = ((3, 4, 31)..(3, 5, 0)).contains(&version) || version >= (3, 5, 13);
     Some(if new { Age::New } else { Age::Old })
 }
 
