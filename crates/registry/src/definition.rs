@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use meta::validation::NameValidation;
-use meta::{ApiError, GroupKind, GroupResource, GroupVersion, GroupVersionKind};
+use meta::{ApiError, GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 use schema::Value;
 
 use crate::allocator::Allocator;
@@ -75,6 +75,8 @@ pub struct ResourceDef {
     pub deprecation: Text,
     /// Hands out what must be unique over all objects; none where nothing is.
     pub allocator: Option<Arc<dyn Allocator>>,
+    /// Served unless `--runtime-config` switches it off; else only if that switches it on.
+    pub enabled_by_default: bool,
     /// What is special about it.
     pub strategy: Arc<dyn Strategy>,
 }
@@ -242,6 +244,7 @@ impl ResourceDef {
             returns_deleted_object: false,
             ttl_seconds: 0,
             deprecation: Text::Borrowed(""),
+            enabled_by_default: true,
             allocator: None,
             strategy: Arc::new(strategy),
         }
@@ -270,6 +273,11 @@ impl ResourceDef {
     /// Group and version.
     pub fn group_version(&self) -> GroupVersion {
         GroupVersion { group: self.group.clone(), version: self.version.clone() }
+    }
+
+    /// Group, version and resource.
+    pub fn gvr(&self) -> GroupVersionResource {
+        GroupVersionResource::new(self.group.clone(), self.version.clone(), self.resource.clone())
     }
 
     /// Group and kind, as validation errors name it.

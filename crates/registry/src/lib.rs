@@ -5,6 +5,7 @@
 
 mod admission;
 mod allocator;
+mod api_resources;
 mod authorization;
 mod context;
 mod create;
@@ -16,12 +17,14 @@ mod field_management;
 mod lookup;
 mod metadata;
 mod served;
+mod storage_factory;
 mod store;
 mod strategy;
 mod update;
 
 pub use admission::{Admission, AdmissionAttributes, NoAdmission, Operation};
 pub use allocator::{Allocation, Allocator};
+pub use api_resources::{ApiResourceConfig, RuntimeConfig, RuntimeConfigError};
 pub use authorization::{AuthorizationAttributes, Authorizer, Decision};
 pub use context::{RequestContext, UserInfo};
 pub use definition::{
@@ -31,5 +34,9 @@ pub use definition::{
 pub use field_management::{FieldManagement, KindVersion};
 pub use metadata::generate_name;
 pub use served::{SchemaRef, Served, ServedGroup, ServedResource, ServedVersion};
+pub use storage_factory::{
+    OverrideError, RegisteredVersion, ServersOverride, StorageConfig, StorageDefaults, StorageFactory,
+    StorageVersions, parse_servers_overrides,
+};
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};
