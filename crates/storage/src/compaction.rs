@@ -20,6 +20,7 @@ use meta::Revision;
 use tokio::sync::watch;
 
 use crate::backend::{Backend, BackendError};
+use crate::shared_compaction;
 
 /// `--etcd-compaction-interval` when it is not given.
 pub const DEFAULT_COMPACTION_INTERVAL: Duration = Duration::from_secs(300);
@@ -40,6 +41,31 @@ impl Compactor {
         if !interval.is_zero() {
             let task = run(backend, environment.clone(), interval, observed.clone(), dropped);
             environment.tasks.spawn("compactor", Box::pin(task));
+        }
+        Arc::new(Compactor { observed, _alive: alive })
+    }
+
+    /// The same for a backend that other servers use too: one of them compacts
+    /// in each interval, and each learns how far the others did. An etcd is shared; with kube-apiserver
+    /// as well.
+    pub fn start_shared(
+        backend: Arc<dyn Backend>,
+        environment: &Environment,
+        interval: Duration,
+    ) -> Arc<Compactor> {
+        let observed = Arc::new(AtomicU64::new(0));
+        let (alive, dropped) = watch::channel(());
+        if !interval.is_zero() {
+            let turns = shared_compaction::run(
+                backend.clone(),
+                environment.clone(),
+                interval,
+                observed.clone(),
+                dropped.clone(),
+            );
+            environment.tasks.spawn("compactor", Box::pin(turns));
+            let hearing = shared_compaction::observe(backend, environment.clone(), observed.clone(), dropped);
+            environment.tasks.spawn("compaction-observer", Box::pin(hearing));
         }
         Arc::new(Compactor { observed, _alive: alive })
     }

@@ -21,6 +21,7 @@ mod list;
 mod model;
 mod object_codec;
 mod predicate;
+mod shared_compaction;
 mod store;
 #[cfg(test)]
 mod testing;
