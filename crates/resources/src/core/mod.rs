@@ -30,6 +30,7 @@ pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod service_account;
+pub mod service_allocation;
 mod service_validation;
 mod volume_validation;
 

@@ -1,7 +1,8 @@
 //! `services`: a stable address for a set of pods. Stored under `services/specs`.
 //!
-//! Addresses and node ports are handed out by an allocator above this file:
-//! they must be unique over all services, and a strategy sees one object.
+//! Addresses, families and node ports are filled in before this strategy is
+//! asked (`service_allocation`): they must be unique over all services, and a
+//! strategy sees one object.
 
 use std::collections::BTreeSet;
 
@@ -61,11 +62,9 @@ impl Strategy for Service {
 
     fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
         object.set(&["status"], Map::from([("loadBalancer", Value::map())]));
-        addresses_of_new(object);
     }
 
     fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {
-        keep_addresses(object, old);
         drop_unused_fields(object, old);
     }
 
@@ -140,154 +139,65 @@ fn is_externally_reachable(spec: &Value) -> bool {
     spec.str_at(&["type"]) == Some("ClusterIP") && !spec.list_at(&["externalIPs"]).is_empty()
 }
 
-/// Single and plural form of the address agree; one without an address says
-/// which families it is for.
-fn addresses_of_new(object: &mut Value) {
-    if object.str_at(&["spec", "type"]) == Some("ExternalName") {
-        return;
-    }
-    let single = print::text(object, &["spec", "clusterIP"]);
-    if !single.is_empty() && object.list_at(&["spec", "clusterIPs"]).is_empty() {
-        object.set(&["spec", "clusterIPs"], vec![single.as_str()]);
-    }
-    if single != "None" {
-        return;
-    }
-    // Without a selector nobody knows the addresses behind it: they may be of any family.
-    let anything = object.map_at(&["spec", "selector"]).is_none_or(Map::is_empty);
-    let Some(spec) = defaults::object(object, "spec") else { return };
-    let (policy, families): (_, &[&str]) =
-        if anything { ("RequireDualStack", &["IPv4", "IPv6"]) } else { ("SingleStack", &["IPv4"]) };
-    if defaults::is_empty(spec.get("ipFamilies")) {
-        defaults::pointer(spec, "ipFamilyPolicy", policy);
-        spec.set(&["ipFamilies"], families.to_vec());
-    }
-    defaults::pointer(spec, "ipFamilyPolicy", policy);
-}
-
-/// What a client may leave out of an update keeps what was given out before.
-fn keep_addresses(object: &mut Value, old: &Value) {
-    let kind = |service: &Value| print::text(service, &["spec", "type"]);
-    if kind(old) == "ExternalName" || kind(object) == "ExternalName" {
-        return;
-    }
-    single_leads(object, old);
-    let single = print::text(object, &["spec", "clusterIP"]);
-    let plural_empty = object.list_at(&["spec", "clusterIPs"]).is_empty();
-    let old_single = print::text(old, &["spec", "clusterIP"]);
-    if single.is_empty() && plural_empty {
-        for field in ["clusterIP", "clusterIPs"] {
-            copy(object, old, field);
-        }
-    } else if plural_empty && single == old_single {
-        copy(object, old, "clusterIPs");
-    } else if single.is_empty() {
-        let plural = object.at(&["spec", "clusterIPs"]);
-        if plural == old.at(&["spec", "clusterIPs"]) {
-            copy(object, old, "clusterIP");
-        }
-    }
-    for field in ["ipFamilies", "ipFamilyPolicy"] {
-        if defaults::is_empty(object.at(&["spec", field])) {
-            copy(object, old, field);
-        }
-    }
-    keep_node_ports(object, old);
-}
-
-/// A client that knows only the single form and changes it changes the first of the plural form.
-fn single_leads(object: &mut Value, old: &Value) {
-    let single = |service: &Value| print::text(service, &["spec", "clusterIP"]);
-    let plural = |service: &Value| service.list_at(&["spec", "clusterIPs"]).to_vec();
-    if single(object) == single(old) || plural(object) != plural(old) {
-        return;
-    }
-    match single(object) {
-        empty if empty.is_empty() => drop(object.remove(&["spec", "clusterIPs"])),
-        changed => object.set(&["spec", "clusterIPs"], vec![changed]),
-    }
-}
-
-fn copy(object: &mut Value, old: &Value, field: &'static str) {
-    if let Some(value) = old.at(&["spec", field]) {
-        object.set(&["spec", field], value.clone());
-    }
-}
-
-fn keep_node_ports(object: &mut Value, old: &Value) {
-    let wants = |service: &Value| {
-        matches!(service.str_at(&["spec", "type"]), Some("NodePort" | "LoadBalancer"))
-            && service.bool_at(&["spec", "allocateLoadBalancerNodePorts"]) != Some(false)
-    };
-    if !wants(object) || !wants(old) {
-        return;
-    }
-    if defaults::number_at(object, &["spec", "healthCheckNodePort"]) == 0 && needs_health_check(object) {
-        copy(object, old, "healthCheckNodePort");
-    }
-    let same = |a: &Value, b: &Value| {
-        let port = |port: &Value| (print::text(port, &["protocol"]), print::int(port, &["port"]));
-        port(a) == port(b)
-    };
-    let taken: Vec<i64> =
-        object.list_at(&["spec", "ports"]).iter().map(|port| print::int(port, &["nodePort"])).collect();
-    let Some(spec) = defaults::object(object, "spec") else { return };
-    for port in defaults::items(spec, "ports").filter(|port| print::int(port, &["nodePort"]) == 0) {
-        let before = old.list_at(&["spec", "ports"]).iter().find(|old| same(old, port));
-        let number = before.map_or(0, |old| print::int(old, &["nodePort"]));
-        if number != 0 && !taken.contains(&number) {
-            port.set(&["nodePort"], number);
-        }
-    }
-}
-
 /// A load balancer that keeps traffic on the node asks it for its health.
 pub(crate) fn needs_health_check(object: &Value) -> bool {
     object.str_at(&["spec", "type"]) == Some("LoadBalancer")
         && object.str_at(&["spec", "externalTrafficPolicy"]) == Some("Local")
 }
 
-/// Drops what a change of type has made meaningless, unless the client set it anew.
+/// Drops what a change has made meaningless, unless the client set it anew.
 fn drop_unused_fields(object: &mut Value, old: &Value) {
-    let was = print::text(old, &["spec", "type"]);
-    let is = print::text(object, &["spec", "type"]);
-    if was == is || was.is_empty() {
-        return;
-    }
     let unchanged = |object: &Value, field: &str| object.at(&["spec", field]) == old.at(&["spec", field]);
-    let loses = |needs: &[&str]| needs.contains(&was.as_str()) && !needs.contains(&is.as_str());
-    let clustered: &[&str] = &["ClusterIP", "NodePort", "LoadBalancer"];
-    let external: &[&str] = &["NodePort", "LoadBalancer"];
-    let balanced: &[&str] = &["LoadBalancer"];
-    let dropped: [(&[&str], &[&str]); 3] = [
-        (clustered, &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]),
-        (external, &["externalTrafficPolicy"]),
-        (balanced, &["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"]),
+    let losing: [(fn(&Value) -> bool, &[&str]); 5] = [
+        (has_cluster_ip, &["clusterIPs", "ipFamilies", "ipFamilyPolicy"]),
+        (needs_health_check, &["healthCheckNodePort"]),
+        (is_balanced, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]),
+        (is_reachable_from_outside, &["externalTrafficPolicy"]),
+        (has_cluster_ip, &["internalTrafficPolicy"]),
     ];
-    for (needs, fields) in dropped {
-        for field in fields.iter().filter(|_| loses(needs)) {
+    for (needs, fields) in losing {
+        if !needs(old) || needs(object) {
+            continue;
+        }
+        for field in fields {
             if unchanged(object, field) {
                 object.remove(&["spec", field]);
+                if *field == "clusterIPs" {
+                    object.remove(&["spec", "clusterIP"]);
+                }
             }
         }
     }
-    if loses(external) {
-        drop_node_ports(object, old);
+    if has_node_ports(old) && !has_node_ports(object) && node_ports(object) == node_ports(old) {
+        let spec = defaults::object(object, "spec");
+        for port in spec.into_iter().flat_map(|spec| defaults::items(spec, "ports")) {
+            port.remove(&["nodePort"]);
+        }
     }
-    if loses(balanced) {
+    if is_balanced(old) && !is_balanced(object) {
         object.set(&["status", "loadBalancer"], Value::map());
     }
 }
 
-fn drop_node_ports(object: &mut Value, old: &Value) {
-    let before: BTreeSet<i64> =
-        old.list_at(&["spec", "ports"]).iter().map(|port| print::int(port, &["nodePort"])).collect();
-    let Some(spec) = defaults::object(object, "spec") else { return };
-    for port in defaults::items(spec, "ports") {
-        if before.contains(&print::int(port, &["nodePort"])) {
-            port.remove(&["nodePort"]);
-        }
-    }
+fn node_ports(object: &Value) -> BTreeSet<i64> {
+    let ports = object.list_at(&["spec", "ports"]).iter();
+    ports.map(|port| print::int(port, &["nodePort"])).filter(|port| *port != 0).collect()
+}
+
+fn has_cluster_ip(object: &Value) -> bool {
+    object.str_at(&["spec", "type"]) != Some("ExternalName")
+}
+
+fn has_node_ports(object: &Value) -> bool {
+    matches!(object.str_at(&["spec", "type"]), Some("NodePort" | "LoadBalancer"))
+}
+
+fn is_balanced(object: &Value) -> bool {
+    object.str_at(&["spec", "type"]) == Some("LoadBalancer")
+}
+
+fn is_reachable_from_outside(object: &Value) -> bool {
+    has_node_ports(object) || object.get("spec").is_some_and(is_externally_reachable)
 }
 
 fn external_ip(object: &Value) -> String {
@@ -349,15 +259,33 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_leaves_the_address_out_keeps_it() {
-        let old = service(Map::from([
-            ("clusterIP", Value::from("10.0.0.5")),
-            ("clusterIPs", vec!["10.0.0.5"].into()),
-        ]));
-        let mut new = service(Map::new());
-        keep_addresses(&mut new, &old);
-        assert_eq!(new.str_at(&["spec", "clusterIP"]), Some("10.0.0.5"));
-        assert_eq!(new.list_at(&["spec", "clusterIPs"]), [Value::from("10.0.0.5")]);
+    fn a_change_of_type_drops_what_it_makes_meaningless_unless_it_is_set_anew() {
+        let mut old = service(Map::from([("type", "LoadBalancer")]));
+        old.set(&["spec", "clusterIP"], "10.0.0.5");
+        old.set(&["spec", "clusterIPs"], vec!["10.0.0.5"]);
+        old.set(&["spec", "ports"], vec![Map::from([("port", 80), ("nodePort", 30001)])]);
+        let mut new = old.clone();
+        new.set(&["spec", "type"], "ExternalName");
+        drop_unused_fields(&mut new, &old);
+        let left: Vec<&str> = new.map_at(&["spec"]).expect("a spec").keys().collect();
+        assert_eq!(left, ["ports", "sessionAffinity", "type"]);
+        assert!(new.list_at(&["spec", "ports"])[0].get("nodePort").is_none());
+
+        let mut new = old.clone();
+        new.set(&["spec", "type"], "ExternalName");
+        new.set(&["spec", "clusterIPs"], vec!["10.0.0.6"]);
+        drop_unused_fields(&mut new, &old);
+        assert_eq!(new.list_at(&["spec", "clusterIPs"]), [Value::from("10.0.0.6")]);
+    }
+
+    #[test]
+    fn a_policy_that_needs_no_health_check_drops_its_port() {
+        let mut old = service(Map::from([("type", "LoadBalancer"), ("externalTrafficPolicy", "Local")]));
+        old.set(&["spec", "healthCheckNodePort"], 30001);
+        let mut new = old.clone();
+        new.set(&["spec", "externalTrafficPolicy"], "Cluster");
+        drop_unused_fields(&mut new, &old);
+        assert!(new.at(&["spec", "healthCheckNodePort"]).is_none());
     }
 
     #[test]

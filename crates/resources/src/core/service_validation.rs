@@ -11,6 +11,7 @@ use super::service::needs_health_check;
 use crate::{check, print, validation};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const ONCE: &str = "may not change once set";
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 /// Longest session affinity, a day, in seconds.
 const AFFINITY_SECONDS_MAX: i64 = 86400;
@@ -30,7 +31,7 @@ pub(super) fn create(object: &Value) -> FieldErrors {
         errors.extend(validate_labels(selector, &path.child("selector")));
     }
     affinity(spec, &path, &mut errors);
-    cluster_ips(spec, &path, &mut errors);
+    errors.extend(cluster_ips(spec));
     for (i, ip) in spec.list_at(&["externalIPs"]).iter().enumerate() {
         validation::ip(&mut errors, &path.child("externalIPs").index(i), ip.as_str().unwrap_or_default());
     }
@@ -44,22 +45,88 @@ pub(super) fn create(object: &Value) -> FieldErrors {
 pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
     let mut errors = Vec::new();
     let kinds = [object, old].map(|service| check::text(service, &["spec", "type"]));
-    let first = |service: &Value| service.list_at(&["spec", "clusterIPs"]).first().cloned();
-    if !kinds.contains(&"ExternalName") && first(old).is_some() && first(object) != first(old) {
-        let shown = object.at(&["spec", "clusterIPs"]).unwrap_or(&Value::Null);
-        let path = FieldPath::root("spec").child("clusterIPs").index(0);
-        errors.push(FieldError::invalid(&path, shown, "may not change once set"));
+    if !kinds.contains(&"ExternalName") {
+        changed_addresses(object, old, &mut errors);
+        changed_families(object, old, &mut errors);
     }
     if kinds == ["LoadBalancer"; 2] {
         let class = |service: &Value| service.at(&["spec", "loadBalancerClass"]).cloned();
         if class(object) != class(old) {
             let shown = class(object).unwrap_or_default();
             let path = FieldPath::root("spec").child("loadBalancerClass");
-            errors.push(FieldError::invalid(&path, &shown, "may not change once set"));
+            errors.push(FieldError::invalid(&path, &shown, ONCE));
         }
+    }
+    let health = |service: &Value| print::int(service, &["spec", "healthCheckNodePort"]);
+    if needs_health_check(old) && needs_health_check(object) && health(old) != health(object) {
+        let path = FieldPath::root("spec").child("healthCheckNodePort");
+        errors.push(FieldError::forbidden(&path, "field is immutable"));
     }
     errors.extend(create(object));
     errors
+}
+
+/// A second address may come and go; the first stays.
+fn changed_addresses(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    let of = |service| texts(spec_of(service), "clusterIPs");
+    let (now, before) = (of(object), of(old));
+    if now == ["None"] && before == ["None"] {
+        return;
+    }
+    let path = FieldPath::root("spec").child("clusterIPs");
+    let shown = object.at(&["spec", "clusterIPs"]).unwrap_or(&Value::Null);
+    let same_length = now.len() == before.len();
+    for (i, (now, before)) in now.iter().zip(&before).enumerate() {
+        if now != before && (i == 0 || same_length) {
+            errors.push(FieldError::invalid(&path.index(i), shown, ONCE));
+        }
+    }
+    if now.is_empty() && !before.is_empty() {
+        errors.push(FieldError::invalid(&path.index(0), shown, "primary clusterIP can not be unset"));
+    }
+    if now.len() < before.len() {
+        must_be_single(object, &now, "clusterIP", errors);
+    }
+}
+
+/// The same of families, which headless services may change.
+fn changed_families(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    if is_headless(spec_of(object)) || is_headless(spec_of(old)) {
+        return;
+    }
+    let of = |service| texts(spec_of(service), "ipFamilies");
+    let (now, before) = (of(object), of(old));
+    let path = FieldPath::root("spec").child("ipFamilies").index(0);
+    let shown = |field| object.at(&["spec", field]).unwrap_or(&Value::Null);
+    if now.len() == before.len() {
+        for _ in now.iter().zip(&before).filter(|(now, before)| now != before) {
+            errors.push(FieldError::invalid(&path, shown("ipFamilies"), ONCE));
+        }
+        return;
+    }
+    if now.len() < before.len() && texts(spec_of(object), "clusterIPs").is_empty() {
+        errors.push(FieldError::invalid(&path, shown("ipFamilies"), "primary ipFamily can not be unset"));
+    }
+    if now.first().zip(before.first()).is_some_and(|(now, before)| now != before) {
+        // The original shows the addresses here.
+        errors.push(FieldError::invalid(&path, shown("clusterIPs"), ONCE));
+    }
+    if now.len() < before.len() {
+        must_be_single(object, &now, "ipFamily", errors);
+    }
+}
+
+fn must_be_single(object: &Value, now: &[&str], what: &str, errors: &mut FieldErrors) {
+    let policy = check::text(object, &["spec", "ipFamilyPolicy"]);
+    if now.len() == 1 && policy != "SingleStack" {
+        let path = FieldPath::root("spec").child("ipFamilyPolicy");
+        let detail = format!("must be set to 'SingleStack' when releasing the secondary {what}");
+        errors.push(FieldError::invalid_str(&path, policy, detail));
+    }
+}
+
+fn spec_of(service: &Value) -> &Value {
+    service.get("spec").unwrap_or(&Value::Null)
 }
 
 /// A changed status.
@@ -92,9 +159,15 @@ fn is_headless(spec: &Value) -> bool {
 fn by_type(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
     match kind {
         "ExternalName" => {
+            let detail = "may not be set for ExternalName services";
             if !spec.list_at(&["clusterIPs"]).is_empty() {
-                let detail = "may not be set for ExternalName services";
                 errors.push(FieldError::forbidden(&path.child("clusterIPs"), detail));
+            }
+            if !spec.list_at(&["ipFamilies"]).is_empty() {
+                errors.push(FieldError::forbidden(&path.child("ipFamilies"), detail));
+            }
+            if spec.str_at(&["ipFamilyPolicy"]).is_some() {
+                errors.push(FieldError::forbidden(&path.child("ipFamilyPolicy"), detail));
             }
             let name = check::text(spec, &["externalName"]);
             if check::required(errors, &path.child("externalName"), name) {
@@ -102,11 +175,23 @@ fn by_type(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors)
                 check::messages(errors, &path.child("externalName"), name, is_dns1123_subdomain(bare));
             }
         }
-        "LoadBalancer" | "NodePort" if is_headless(spec) => {
-            let detail = format!("may not be set to 'None' for {kind} services");
-            errors.push(FieldError::invalid_str(&path.child("clusterIPs").index(0), "None", detail));
-        }
+        "LoadBalancer" | "NodePort" => exposed(spec, kind, path, errors),
         _ => {}
+    }
+}
+
+/// Port of the kubelet, which a load balancer must not cover up.
+const KUBELET_PORT: i64 = 10250;
+
+fn exposed(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
+    let ports = spec.list_at(&["ports"]).iter().enumerate().filter(|_| kind == "LoadBalancer");
+    for (i, _) in ports.filter(|(_, port)| print::int(port, &["port"]) == KUBELET_PORT) {
+        let detail = format!("may not expose port {KUBELET_PORT} externally since it is used by kubelet");
+        errors.push(FieldError::invalid(&path.child("ports").index(i), &KUBELET_PORT.into(), detail));
+    }
+    if is_headless(spec) {
+        let detail = format!("may not be set to 'None' for {kind} services");
+        errors.push(FieldError::invalid_str(&path.child("clusterIPs").index(0), "None", detail));
     }
 }
 
@@ -174,28 +259,80 @@ fn affinity(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     }
 }
 
-fn cluster_ips(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let list = spec.list_at(&["clusterIPs"]);
-    let path = path.child("clusterIPs");
-    let shown = Value::List(list.to_vec());
-    let single = check::text(spec, &["clusterIP"]);
-    if !list.is_empty() && single.is_empty() {
-        errors.push(FieldError::invalid(&path, &shown, "must be empty when `clusterIP` is not specified"));
-    } else if !list.is_empty() && list[0].as_str() != Some(single) {
-        errors.push(FieldError::invalid(&path, &shown, "first value must match `clusterIP`"));
+/// Addresses, families and policy of a service, as far as they can be judged
+/// from the service alone. Also asked before addresses are handed out.
+pub(super) fn cluster_ips(spec: &Value) -> FieldErrors {
+    let mut errors = Vec::new();
+    if check::text(spec, &["type"]) == "ExternalName" {
+        return errors;
     }
+    let root = FieldPath::root("spec");
+    let path = root.child("clusterIPs");
+    let list = texts(spec, "clusterIPs");
+    let shown = Value::List(spec.list_at(&["clusterIPs"]).to_vec());
+    let single = check::text(spec, &["clusterIP"]);
+    match list.first() {
+        None if !single.is_empty() => errors.push(FieldError::required(&path, "")),
+        Some(_) if single.is_empty() => {
+            errors.push(FieldError::invalid(
+                &path,
+                &shown,
+                "must be empty when `clusterIP` is not specified",
+            ));
+        }
+        Some(first) if *first != single => {
+            errors.push(FieldError::invalid(&path, &shown, "first value must match `clusterIP`"));
+        }
+        _ => {}
+    }
+    families(spec, &root, &mut errors);
+    let before = errors.len();
     for (i, ip) in list.iter().enumerate() {
-        let ip = ip.as_str().unwrap_or_default();
-        if ip == "None" && list.len() > 1 {
+        if i > 0 || *ip != "None" {
+            validation::ip(&mut errors, &path.index(i), ip);
+        } else if list.len() > 1 {
             errors.push(FieldError::invalid(&path, &shown, "'None' must be the first and only value"));
-        } else if !matches!(ip, "None" | "") {
-            validation::ip(errors, &path.index(i), ip);
         }
     }
-    let is_v6 = |ip: &Value| ip.as_str().is_some_and(|ip| ip.contains(':'));
-    if list.len() == 2 && is_v6(&list[0]) == is_v6(&list[1]) {
+    let malformed = errors.len() > before;
+    if list.len() > 2 {
+        errors.push(FieldError::invalid(&path, &shown, "may only hold up to 2 values"));
+    }
+    if malformed {
+        return errors;
+    }
+    let is_v6: Vec<bool> = list.iter().map(|ip| ip.contains(':')).collect();
+    if list.len() > 1 && is_v6.iter().all(|v6| *v6 == is_v6[0]) {
         errors.push(FieldError::invalid(&path, &shown, "may specify no more than one IP for each IP family"));
     }
+    if list != ["None"] {
+        for (i, (ip, family)) in list.iter().zip(texts(spec, "ipFamilies")).enumerate() {
+            if matches!((family, is_v6[i]), ("IPv4", true) | ("IPv6", false)) {
+                let detail = format!("expected an {family} value as indicated by `ipFamilies[{i}]`");
+                errors.push(FieldError::invalid_str(&path.index(i), ip, detail));
+            }
+        }
+    }
+    errors
+}
+
+fn families(spec: &Value, root: &FieldPath, errors: &mut FieldErrors) {
+    let mut seen = BTreeSet::new();
+    for (i, family) in texts(spec, "ipFamilies").into_iter().enumerate() {
+        let path = root.child("ipFamilies").index(i);
+        check::one_of(errors, &path, family, &["IPv4", "IPv6"]);
+        if !seen.insert(family) {
+            errors.push(FieldError::duplicate(&path, &family.into()));
+        }
+    }
+    if let Some(policy) = spec.str_at(&["ipFamilyPolicy"]) {
+        let known = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+        check::one_of(errors, &root.child("ipFamilyPolicy"), policy, &known);
+    }
+}
+
+fn texts<'a>(spec: &'a Value, field: &str) -> Vec<&'a str> {
+    spec.list_at(&[field]).iter().map(|value| value.as_str().unwrap_or_default()).collect()
 }
 
 fn load_balancer(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
