@@ -11,6 +11,7 @@
 //! right: `next` only moves past a revision when all its events have been
 //! handed out, and nothing below `next` is handed out.
 
+use bytes::BytesMut;
 use meta::Revision;
 use storage::backend::{BackendEvent, BackendEventKind, KeyValue, LeaseId, WatchBatch};
 
@@ -105,7 +106,19 @@ fn event(event: wire::Event) -> Option<BackendEvent> {
         wire::EventType::Put => BackendEventKind::Put,
         wire::EventType::Delete => BackendEventKind::Delete,
     };
-    Some(BackendEvent { kind, kv: key_value(event.kv?), previous: event.prev_kv.map(key_value) })
+    let kv = key_value(event.kv?);
+    Some(BackendEvent { kind, kv: unshared(kv), previous: event.prev_kv.map(key_value) })
+}
+
+/// Moves what a cache may keep for days out of the read buffer, which it
+/// would keep alive with everything else that came in it, the previous value first of all.
+fn unshared(kv: KeyValue) -> KeyValue {
+    let split = kv.key.len();
+    let mut both = BytesMut::with_capacity(split + kv.value.len());
+    both.extend_from_slice(&kv.key);
+    both.extend_from_slice(&kv.value);
+    let both = both.freeze();
+    KeyValue { key: both.slice(..split), value: both.slice(split..), ..kv }
 }
 
 /// etcd's revisions are never negative.

@@ -83,14 +83,18 @@ pub(crate) fn is_passing(status: &Status) -> bool {
 }
 
 /// True if the request has certainly not been executed, so that even a write
-/// may be sent again: no connection stood, or the member refused it for want of a leader.
+/// may be sent again: no connection stood, or the member cannot take it for
+/// want of a leader or as a mere learner.
 pub(crate) fn is_unsent(status: &Status) -> bool {
-    if status.code() == Code::Unavailable && status.message() == "etcdserver: no leader" {
+    const NOT_TAKEN: [&str; 2] = ["etcdserver: no leader", "etcdserver: rpc not supported for learner"];
+    if status.code() == Code::Unavailable && NOT_TAKEN.contains(&status.message()) {
         return true;
     }
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<ConnectError>() {
+        // hyper's word for a request that was still waiting for its turn when the connection closed.
+        let waiting = status.code() == Code::Cancelled && error.to_string() == "operation was canceled";
+        if waiting || error.is::<ConnectError>() {
             return true;
         }
         source = error.source();
@@ -137,5 +141,6 @@ mod tests {
         let refused = ConnectError("connection refused".into());
         assert!(is_unsent(&Status::from_error(Box::new(refused))));
         assert!(!is_unsent(&Status::from_error("broken pipe".into())));
+        assert!(!is_unsent(&Status::cancelled("by etcd itself")));
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use meta::Revision;
 use storage::backend::{Backend, BackendError, Compare, LeaseId, Op, Txn, WatchRequest};
 
-use crate::etcd::{Etcd, World, backend_over, get, put, within};
+use storage_etcd::EtcdOptions;
+
+use crate::etcd::{Etcd, World, backend, backend_over, get, put, within};
 use crate::proxy::Proxy;
 use crate::servers::Age;
 
@@ -40,6 +42,32 @@ fn a_write_goes_to_the_next_endpoint_if_the_first_takes_no_connection() {
             let backend = backend_over(vec![nowhere.clone(), etcd.urls().remove(0)]).await;
             put(backend.as_ref(), "a", n.to_string()).await.expect("the living one takes it");
         }
+    });
+}
+
+#[test]
+fn an_endpoint_that_falls_silent_is_passed_over() {
+    World(Age::New).run(async {
+        let etcd = Etcd::start(Age::New).await;
+        let (silent, alive) = (Proxy::new(etcd.address()).await, Proxy::new(etcd.address()).await);
+        alive.refuse();
+        let backend = backend(EtcdOptions {
+            endpoints: vec![silent.url(), alive.url()],
+            keepalive_interval: Duration::from_millis(100),
+            keepalive_timeout: Duration::from_millis(200),
+            ..EtcdOptions::default()
+        })
+        .await;
+        assert_eq!(get(backend.as_ref(), "a").await, Ok(None), "it uses the one that will fall silent");
+        let key = "a".into();
+        let request = WatchRequest { key, end: None, start: Revision(0), previous: true, progress: false };
+        let mut watch = backend.watch(request).await.unwrap();
+        alive.heal();
+        silent.lose_answers();
+        assert!(within(get(backend.as_ref(), "a")).await.is_ok());
+        put(etcd.backend().await.as_ref(), "a", "2").await.unwrap();
+        let batch = within(watch.next()).await.unwrap().unwrap();
+        assert_eq!(batch.events[0].kv.value, "2", "the watch has moved too");
     });
 }
 

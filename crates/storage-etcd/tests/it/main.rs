@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests: what is wrong must panic")]
 
 mod certificates;
+mod compaction;
 mod conformance;
 mod etcd;
 mod failover;

@@ -1,0 +1,42 @@
+//! Servers that share an etcd take turns in compacting it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use environment::real;
+use storage::Compactor;
+use storage::backend::{Backend, BackendError, RangeRequest};
+
+use crate::etcd::{Etcd, World, get, put, within};
+use crate::servers::Age;
+
+#[test]
+fn two_servers_compact_one_etcd_and_both_know() {
+    World(Age::New).run(async {
+        let etcd = Etcd::start(Age::New).await;
+        let interval = Duration::from_millis(200);
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let backend: Arc<dyn Backend> = etcd.backend().await;
+            servers.push((Compactor::start_shared(backend.clone(), &real::environment(), interval), backend));
+        }
+        let backend = servers[0].1.clone();
+        let old = put(backend.as_ref(), "a", "old").await.unwrap();
+        put(backend.as_ref(), "a", "new").await.unwrap();
+        within(async {
+            while servers.iter().any(|(compactor, _)| compactor.compacted() <= old) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let request = RangeRequest { key: "a".into(), revision: old, ..RangeRequest::default() };
+        let error = backend.range(request).await.unwrap_err();
+        assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
+        let kv = get(backend.as_ref(), "compact_rev_key").await.unwrap().expect("they met");
+        assert!(kv.version >= 2, "{kv:?}");
+        assert!(
+            std::str::from_utf8(&kv.value).unwrap().parse::<u64>().is_ok(),
+            "decimal text, as the original's"
+        );
+    });
+}
