@@ -9,6 +9,7 @@ mod data_folder;
 mod dependencies;
 pub mod flags;
 mod server;
+mod stored_form;
 mod tls;
 mod wiring;
 

@@ -54,9 +54,14 @@ pub struct Dependencies {
     pub rules: Arc<dyn RuleResolver>,
 }
 
+/// The built-in resources that are served by default, in the order of [`all_definitions`].
+pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
+    all_definitions(dependencies).into_iter().filter(|definition| definition.enabled_by_default).collect()
+}
+
 /// Every built-in resource, groups and versions in the order of discovery:
 /// by the priorities the original gives them, not by name.
-pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
+pub fn all_definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
     let groups = [
         core::definitions(dependencies),
         apiregistration::definitions(),

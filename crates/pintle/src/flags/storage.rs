@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches};
 
-use super::{FlagError, duration, flag, number, switch, text};
+use super::{BackendFlags, FlagError, duration, flag, number, switch, text};
 
 /// Storage and its upkeep.
 #[derive(Clone, Debug)]
 pub struct StorageFlags {
     /// Folder of the embedded store, credentials and kubeconfig.
     pub data_dir: PathBuf,
+    /// Which store, and in what form objects lie in it.
+    pub backend: BackendFlags,
     /// Lifetime of events.
     pub event_ttl: Duration,
     /// Time between compactions; zero is never.
@@ -57,6 +59,7 @@ impl StorageFlags {
         }
         Ok(StorageFlags {
             data_dir: text(matches, "data-dir").unwrap_or("pintle-data").into(),
+            backend: BackendFlags::read(matches)?,
             event_ttl: duration(matches, "event-ttl")?,
             compaction_interval: duration(matches, "etcd-compaction-interval")?,
             delete_collection_workers,

@@ -68,9 +68,11 @@ struct Override {
 const ALL_RESOURCES: &str = "*";
 
 /// Key prefixes that are not the plural name, for history's sake (E-FAC-3).
-const SPECIAL_PREFIXES: [(&str, &str, &str); 6] = [
+const SPECIAL_PREFIXES: [(&str, &str, &str); 7] = [
     ("", "endpoints", "services/endpoints"),
     ("", "nodes", "minions"),
+    // Not served: what allocators keep.
+    ("", "rangeallocations", "ranges"),
     ("", "replicationcontrollers", "controllers"),
     ("", "services", "services/specs"),
     ("extensions", "ingresses", "ingress"),
