@@ -5,31 +5,32 @@
 //! Runs at every start and makes only what is missing, so that an
 //! administrator's changes stay.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use futures::try_join;
 use meta::ApiError;
 use meta::options::{GetOptions, WriteOptions};
 use registry::{RequestContext, Served, ServedResource};
+use resources::core::service_allocation::ServiceAllocator;
 use schema::{Map, Value};
 
 /// Namespaces that are always there.
 pub const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
-/// First address of the default service network, which is the API server's.
-const KUBERNETES_SERVICE_IP: &str = "10.0.0.1";
-
 /// Makes what is missing. `context` makes the context of each request.
 pub async fn bootstrap(
     served: &Served,
+    services: &ServiceAllocator,
     address: SocketAddr,
     context: impl Fn() -> RequestContext,
 ) -> Result<(), ApiError> {
     let namespaces = SYSTEM_NAMESPACES.map(|name| ("", "v1", "namespaces", "", namespace(name)));
-    make(served, &context, namespaces).await?;
+    // Services need namespaces, a range and a record of ports.
+    try_join!(make(served, &context, namespaces), services.make_default_range(), services.prepare())?;
     let rest = [
-        ("", "v1", "services", "default", kubernetes_service(address.port())),
+        ("", "v1", "services", "default", kubernetes_service(address.port(), services.first_ip())),
         (
             "scheduling.k8s.io",
             "v1",
@@ -46,7 +47,8 @@ pub async fn bootstrap(
         ),
     ];
     let api_services = api_services(served);
-    make(served, &context, rest.into_iter().chain(api_services)).await
+    let rest = make(served, &context, rest.into_iter().chain(api_services));
+    try_join!(rest, services.report_default_range()).map(drop)
 }
 
 /// How clients that look for the best group and version rank those served:
@@ -134,7 +136,8 @@ async fn make_one(
     }
     schema::defaults::apply(&resource.schema, resource.stored_ty, &mut object);
     resource.definition.strategy.default(&mut object);
-    match store.create(&context, object, &WriteOptions::default()).await {
+    let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
+    match store.create(&context, object, &options).await {
         // Another server on the same store was faster.
         Err(ApiError::AlreadyExists { .. }) => Ok(()),
         other => other.map(drop),
@@ -153,7 +156,8 @@ fn namespace(name: &str) -> Value {
     object("v1", "Namespace", name)
 }
 
-fn kubernetes_service(port: u16) -> Value {
+/// `address` is the first of the range; policy and families follow from it.
+fn kubernetes_service(port: u16, address: Option<IpAddr>) -> Value {
     let mut service = object("v1", "Service", "kubernetes");
     service.set(&["metadata", "namespace"], "default");
     service.set(&["metadata", "labels"], Map::from([("component", "apiserver"), ("provider", "kubernetes")]));
@@ -164,10 +168,9 @@ fn kubernetes_service(port: u16) -> Value {
         ("targetPort", i32::from(port).into()),
     ]);
     service.set(&["spec", "ports"], [https]);
-    service.set(&["spec", "clusterIP"], KUBERNETES_SERVICE_IP);
-    service.set(&["spec", "clusterIPs"], [KUBERNETES_SERVICE_IP]);
-    service.set(&["spec", "ipFamilies"], ["IPv4"]);
-    service.set(&["spec", "ipFamilyPolicy"], "SingleStack");
+    if let Some(address) = address {
+        service.set(&["spec", "clusterIP"], address.to_string());
+    }
     service.set(&["spec", "type"], "ClusterIP");
     service.set(&["spec", "sessionAffinity"], "None");
     service

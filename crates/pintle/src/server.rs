@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use auth::{Authenticator, ClientCertificates, SuperuserAuthorizer, TokenFile, Union};
 use environment::Environment;
 use registry::{RequestContext, UserInfo};
+use resources::core::service_allocation::Repairs;
 use storage::backend::Backend;
 use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
 use tokio::net::TcpListener;
@@ -34,6 +35,7 @@ pub struct Server {
     stop: StopOnDrop,
     serving: JoinHandle<()>,
     backend: Arc<EmbeddedBackend>,
+    repairs: Repairs,
 }
 
 /// Says what differs from the defaults; see [`Server::builder`].
@@ -129,7 +131,9 @@ impl Server {
             health_checks: health_checks(backend.clone(), stopping.clone()),
         });
         let context = || system_context(&services);
-        bootstrap(&wired.served, address, context).await.context("cannot make what every cluster has")?;
+        bootstrap(&wired.served, &wired.services, address, context)
+            .await
+            .context("cannot make what every cluster has")?;
         let http = Arc::new(::server::Server::new(services, ConnectionLimits::default(), Some(tls)));
         let serving = tokio::spawn(http.serve(listener));
         // Written last: whoever waits for the file finds a server that answers.
@@ -138,6 +142,7 @@ impl Server {
             address: reachable(address),
             folder,
             credentials,
+            repairs: wired.services.start_repairs(),
             stop: StopOnDrop(stopper),
             serving,
             backend,
@@ -181,6 +186,7 @@ impl Server {
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "serving ended badly");
         }
+        drop(self.repairs);
         self.backend.close().await;
     }
 }
@@ -200,8 +206,8 @@ fn wire(
     flags: &ServeFlags,
     authenticator: Arc<Union>,
 ) -> anyhow::Result<wiring::Wired> {
-    let definitions = resources::definitions(&dependencies(authenticator));
-    wiring::wire(backend, environment, &flags.storage, definitions)
+    let definitions = resources::all_definitions(&dependencies(authenticator));
+    wiring::wire(backend, environment, &flags.storage, &flags.services, &flags.api, definitions)
 }
 
 fn authenticator(

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use admission::{Chain, NamespaceLifecycle, StoredNamespaces};
 use anyhow::{Context, anyhow};
 use environment::Environment;
-use registry::{Admission, KindVersion, ResourceDef, Served, ServedResource, StorageDef, Store, StoreConfig};
-use schema::{Schema, TypeId, Value};
-use storage::backend::Backend;
-use storage::{
-    BuiltinCodec, Compactor, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage, StorageMedia,
+use registry::{
+    Admission, ApiResourceConfig, Backing, KindVersion, Plain, ResourceDef, Served, ServedResource,
+    StorageDef, Store, StoreConfig,
 };
+use resources::core::service_allocation::{ServiceAllocator, ServiceAllocatorConfig};
+use schema::{Schema, TypeId};
+use storage::backend::Backend;
+use storage::{Compactor, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage};
 
-use crate::flags::StorageFlags;
-
-/// Put before every key, as kube-apiserver's default has it.
-const PATH_PREFIX: &str = "/registry";
+use crate::flags::{ApiFlags, ServiceFlags, StorageFlags};
+use crate::stored_form::{self, StoredForms};
 
 /// Everything behind HTTP.
 pub struct Wired {
@@ -28,6 +28,8 @@ pub struct Wired {
     pub served: Arc<Served>,
     /// Admission of all resources.
     pub admission: Arc<dyn Admission>,
+    /// Addresses and node ports of services. Nothing is prepared yet.
+    pub services: ServiceAllocator,
 }
 
 /// Puts the rooms together over a backend. Starts the compactor.
@@ -35,8 +37,12 @@ pub fn wire(
     backend: Arc<dyn Backend>,
     environment: &Environment,
     flags: &StorageFlags,
-    definitions: Vec<ResourceDef>,
+    service_flags: &ServiceFlags,
+    api_flags: &ApiFlags,
+    mut definitions: Vec<ResourceDef>,
 ) -> anyhow::Result<Wired> {
+    let mut enabled = ApiResourceConfig::new(&definitions);
+    enabled.apply(&api_flags.runtime_config).context("--runtime-config")?;
     let compactor = Compactor::start(backend.clone(), environment, flags.compaction_interval);
     let mut wiring = Wiring {
         backend,
@@ -46,8 +52,13 @@ pub fn wire(
         schema: schema::builtin(),
         storages: HashMap::new(),
         versions: versions(&definitions),
+        forms: StoredForms::new(&flags.backend, &definitions, &enabled),
     };
-    let resources = definitions.into_iter().map(|definition| {
+    let services = wiring.service_allocator(&definitions, service_flags)?;
+    let definition = definitions.iter_mut().find(|def| def.group.is_empty() && def.resource == "services");
+    definition.context("services are not served")?.allocator = Some(Arc::new(services.clone()));
+    let served = definitions.into_iter().filter(|def| enabled.resource_enabled(&def.gvr()));
+    let resources = served.map(|definition| {
         let name = format!("{} in {}", definition.resource, definition.group_version());
         wiring.serve(definition).with_context(|| format!("cannot serve {name}"))
     });
@@ -56,7 +67,7 @@ pub fn wire(
     let namespaces = namespaces.ok_or_else(|| anyhow!("namespaces are not served"))?;
     let admission =
         Chain::new(vec![Arc::new(NamespaceLifecycle::new(Arc::new(StoredNamespaces(namespaces))))]);
-    Ok(Wired { served, admission: Arc::new(admission) })
+    Ok(Wired { served, admission: Arc::new(admission), services })
 }
 
 /// The versions of each stored kind, by key prefix.
@@ -85,6 +96,7 @@ struct Wiring<'a> {
     storages: HashMap<String, Arc<dyn Storage>>,
     /// By key prefix: the versions in which the objects below it are served.
     versions: HashMap<String, Vec<KindVersion>>,
+    forms: StoredForms,
 }
 
 impl Wiring<'_> {
@@ -97,20 +109,59 @@ impl Wiring<'_> {
         let (store, stored_ty) = match definition.storage() {
             None => (None, ty),
             Some(stored) => {
-                let stored_ty = self.type_of(&stored.kind.group, &stored.kind.version, &stored.kind.kind)?;
-                let config = StoreConfig {
-                    definition: definition.clone(),
-                    storage: self.storage(&definition, stored, stored_ty)?,
-                    schema: self.schema.into(),
-                    stored_ty,
-                    delete_collection_workers: self.flags.delete_collection_workers,
-                    garbage_collection: self.flags.garbage_collection,
-                };
-                let versions = self.versions.get(stored.prefix.as_ref()).cloned().unwrap_or_default();
-                (Some(Arc::new(Store::new(config).with_versions(versions))), stored_ty)
+                let (store, stored_ty) = self.store(&definition, stored)?;
+                (Some(store), stored_ty)
             }
         };
         Ok(Arc::new(ServedResource { definition, store, schema: self.schema.into(), ty, stored_ty }))
+    }
+
+    fn store(
+        &mut self,
+        definition: &Arc<ResourceDef>,
+        stored: &StorageDef,
+    ) -> anyhow::Result<(Arc<Store>, TypeId)> {
+        let stored_ty = self.type_of(&stored.kind.group, &stored.kind.version, &stored.kind.kind)?;
+        let config = StoreConfig {
+            definition: definition.clone(),
+            storage: self.storage(definition, stored)?,
+            schema: self.schema.into(),
+            stored_ty,
+            delete_collection_workers: self.flags.delete_collection_workers,
+            garbage_collection: self.flags.garbage_collection,
+        };
+        let versions = self.versions.get(stored.prefix.as_ref()).cloned().unwrap_or_default();
+        Ok((Arc::new(Store::new(config).with_versions(versions)), stored_ty))
+    }
+
+    /// What services are given comes from other resources, whose stores it needs before they are served.
+    fn service_allocator(
+        &mut self,
+        definitions: &[ResourceDef],
+        flags: &ServiceFlags,
+    ) -> anyhow::Result<ServiceAllocator> {
+        let mut store = |group: &str, resource: &str| -> anyhow::Result<Arc<Store>> {
+            let found = definitions.iter().find(|def| def.group == group && def.resource == resource);
+            let found = found.ok_or_else(|| anyhow!("{resource} are not served"))?;
+            let stored = found.storage().ok_or_else(|| anyhow!("{resource} are not stored"))?;
+            Ok(self.store(&Arc::new(found.clone()), stored)?.0)
+        };
+        let networking = "networking.k8s.io";
+        let (ip_addresses, service_cidrs) =
+            (store(networking, "ipaddresses")?, store(networking, "servicecidrs")?);
+        let (services, endpoints) = (store("", "services")?.storage().clone(), store("", "endpoints")?);
+        let ranges = range_allocations();
+        let stored = ranges.storage().ok_or_else(|| anyhow!("range allocations are not stored"))?;
+        Ok(ServiceAllocator::new(ServiceAllocatorConfig {
+            cluster_ip_ranges: flags.cluster_ip_ranges.clone(),
+            node_port_range: flags.node_port_range,
+            ip_addresses,
+            service_cidrs,
+            endpoints,
+            services,
+            range_allocations: self.storage(&ranges, stored)?,
+            environment: self.environment.clone(),
+        }))
     }
 
     fn type_of(&self, group: &str, version: &str, kind: &str) -> anyhow::Result<TypeId> {
@@ -122,34 +173,25 @@ impl Wiring<'_> {
         &mut self,
         definition: &Arc<ResourceDef>,
         stored: &StorageDef,
-        stored_ty: TypeId,
     ) -> anyhow::Result<Arc<dyn Storage>> {
         let prefix = format!("/{}", stored.prefix.trim_matches('/'));
         if let Some(storage) = self.storages.get(&prefix) {
             return Ok(storage.clone());
         }
-        let kind = &stored.kind;
-        let codec = BuiltinCodec::new(self.schema, &kind.group, &kind.version, &kind.kind);
-        let mut codec = codec.ok_or_else(|| anyhow!("the schema table has no kind {kind}"))?;
-        if JSON_STORED_GROUPS.contains(&kind.group.as_ref()) {
-            codec.media = StorageMedia::Json;
-        }
-        // Defaults are applied to what is read, too: an object may be older than a default.
-        let (schema, strategy) = (self.schema, definition.strategy.clone());
-        codec.decoded = Some(Arc::new(move |mut object: Value| {
-            schema::defaults::apply(schema, stored_ty, &mut object);
-            strategy.default(&mut object);
-            Ok(object)
-        }));
+        let config = self.forms.config(definition, stored)?;
+        let versions = self.versions.get(stored.prefix.as_ref()).map(Vec::as_slice).unwrap_or_default();
+        let codec = stored_form::codec(self.schema, definition, stored, &config, versions)?;
+        let leases =
+            LeaseOptions { reuse_seconds: self.flags.backend.lease_reuse_seconds, ..LeaseOptions::default() };
         let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
             backend: self.backend.clone(),
             environment: self.environment.clone(),
-            path_prefix: PATH_PREFIX.to_owned(),
+            path_prefix: config.path_prefix,
             resource_prefix: prefix.clone(),
             group_resource: definition.group_resource(),
             codec: Arc::new(codec),
             transformer: Arc::new(Identity),
-            leases: LeaseOptions::default(),
+            leases,
             compactor: Some(self.compactor.clone()),
             allow_unsafe_deletion: false,
         })?);
@@ -158,6 +200,11 @@ impl Wiring<'_> {
     }
 }
 
-/// Groups whose servers are built from the custom resources' parts in the
-/// original; their objects are stored as JSON (E-FAC-8).
-const JSON_STORED_GROUPS: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
+/// Allocations of ranges are stored and not served.
+fn range_allocations() -> Arc<ResourceDef> {
+    let mut definition = ResourceDef::stored("", "v1", "rangeallocations", "RangeAllocation", Plain);
+    if let Backing::Stored(stored) = &mut definition.backing {
+        stored.prefix = "ranges".into();
+    }
+    Arc::new(definition)
+}

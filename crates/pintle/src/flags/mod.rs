@@ -4,14 +4,20 @@
 //!
 //! Adding a flag is one line in the `flags` of its concern and one in its `read`.
 
+mod api;
 mod authentication;
+mod backend;
 mod duration;
+mod services;
 mod serving;
 mod storage;
 
 use clap::{Arg, ArgMatches, Command};
 
+pub use api::ApiFlags;
 pub use authentication::AuthenticationFlags;
+pub use backend::BackendFlags;
+pub use services::ServiceFlags;
 pub use serving::ServingFlags;
 pub use storage::StorageFlags;
 
@@ -22,8 +28,12 @@ pub struct ServeFlags {
     pub serving: ServingFlags,
     /// Who may call.
     pub authentication: AuthenticationFlags,
+    /// What is served.
+    pub api: ApiFlags,
     /// Where objects are and how long.
     pub storage: StorageFlags,
+    /// Addresses and node ports of services.
+    pub services: ServiceFlags,
 }
 
 /// A flag's value does not make sense; the text names flag and value.
@@ -44,8 +54,13 @@ impl ServeFlags {
             .args(serving::flags())
             .next_help_heading("Authentication")
             .args(authentication::flags())
+            .next_help_heading("APIs")
+            .args(api::flags())
             .next_help_heading("Storage")
             .args(storage::flags())
+            .args(backend::flags())
+            .next_help_heading("Services")
+            .args(services::flags())
     }
 
     /// Reads and judges what was parsed.
@@ -53,7 +68,9 @@ impl ServeFlags {
         Ok(ServeFlags {
             serving: ServingFlags::read(matches)?,
             authentication: AuthenticationFlags::read(matches),
+            api: ApiFlags::read(matches),
             storage: StorageFlags::read(matches)?,
+            services: ServiceFlags::read(matches)?,
         })
     }
 }
@@ -105,7 +122,7 @@ fn number<N: std::str::FromStr>(
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<ServeFlags, String> {
+    pub(super) fn parse(args: &[&str]) -> Result<ServeFlags, String> {
         let command = ServeFlags::add(Command::new("serve").no_binary_name(true));
         let matches = command.try_get_matches_from(args).map_err(|error| error.to_string())?;
         ServeFlags::read(&matches).map_err(|error| error.to_string())

@@ -37,6 +37,7 @@ use self::node_ports::{NodePorts, PortChange, ports_of};
 
 pub use self::families::Family;
 pub use self::port_bitmap::PortRange;
+pub use self::repair::Repairs;
 
 /// What a [`ServiceAllocator`] is made of.
 pub struct ServiceAllocatorConfig {
