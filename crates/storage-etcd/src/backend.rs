@@ -14,7 +14,6 @@ use storage::backend::{
     Txn, TxnResponse, WatchRequest,
 };
 use tokio::sync::watch;
-use tonic::Status;
 
 use crate::assembler::key_value;
 use crate::cluster::{Cluster, EtcdOptions, OpenError, REQUEST_BYTES_MAX, Repeat};
@@ -77,9 +76,7 @@ impl EtcdBackend {
     /// endpoint URL and size, or why it could not be had. All members are asked at once.
     pub async fn database_sizes(&self) -> Vec<(String, Result<u64, BackendError>)> {
         let ask = self.cluster.members().iter().map(async |member| {
-            let status: Result<wire::StatusResponse, Status> =
-                member.unary(wire::STATUS, wire::StatusRequest {}, false).await;
-            let size = status.map(|status| status.db_size.cast_unsigned());
+            let size = self.cluster.status_of(member).await.map(|status| status.db_size.cast_unsigned());
             (member.url.clone(), size.map_err(|status| unavailable(&status)))
         });
         join_all(ask).await

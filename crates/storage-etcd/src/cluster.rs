@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::failure::{is_passing, is_unsent};
+use crate::wire;
 
 /// Bytes of the largest request sent; more is refused before it is sent.
 /// etcd's own limit is lower by default (1.5 MiB) and can be raised to about this.
@@ -31,6 +32,9 @@ const TURNS_MAX: usize = 2;
 
 /// Pause before all endpoints are tried again.
 const TURN_PAUSE: Duration = Duration::from_millis(25);
+
+/// Time in which a member has to tell its status.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes in flight to this side, of one stream and of one connection. Large
 /// lists would otherwise wait for one round trip per 64 KiB.
@@ -177,6 +181,15 @@ impl Cluster {
         .await
     }
 
+    /// Version and size, as this very member tells them.
+    pub(crate) async fn status_of(&self, member: &Member) -> Result<wire::StatusResponse, Status> {
+        let asking = member.unary(wire::STATUS, wire::StatusRequest {}, false);
+        match select(std::pin::pin!(asking), self.environment.clock.sleep(STATUS_PATIENCE)).await {
+            Either::Left((status, _)) => status,
+            Either::Right(_) => Err(Status::unavailable("the member did not tell its status in time")),
+        }
+    }
+
     async fn on_some_member<'a, A, F>(
         &'a self,
         repeat: Repeat,
@@ -221,12 +234,7 @@ impl Cluster {
 impl Member {
     /// One call to this very member. With `leader`, a member that knows no
     /// leader refuses at once instead of letting the caller wait.
-    pub(crate) async fn unary<Q, A>(
-        &self,
-        method: &'static str,
-        request: Q,
-        leader: bool,
-    ) -> Result<A, Status>
+    async fn unary<Q, A>(&self, method: &'static str, request: Q, leader: bool) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,

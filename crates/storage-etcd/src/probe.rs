@@ -9,11 +9,9 @@ use std::time::Duration;
 use environment::Environment;
 use futures::future::{Either, join_all, select};
 use tokio::sync::watch;
-use tonic::Status;
 
 use crate::cluster::Cluster;
 use crate::features::all_answer_progress;
-use crate::wire;
 
 /// Pauses between rounds: doubled from the first to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -34,15 +32,11 @@ impl Probing {
 /// One round: asks who has not answered yet, and publishes what follows.
 pub(crate) async fn probe(cluster: &Cluster, probing: &mut Probing, answers_progress: &AtomicBool) {
     let unknown = cluster.members().iter().enumerate().filter(|(i, _)| !probing.versions.contains_key(i));
-    let asked = unknown.map(async |(i, member)| {
-        let status: Result<wire::StatusResponse, Status> =
-            member.unary(wire::STATUS, wire::StatusRequest {}, false).await;
-        match status {
-            Ok(status) => Some((i, status.version)),
-            Err(status) => {
-                tracing::debug!(endpoint = member.url, %status, "etcd does not tell its version yet");
-                None
-            }
+    let asked = unknown.map(async |(i, member)| match cluster.status_of(member).await {
+        Ok(status) => Some((i, status.version)),
+        Err(status) => {
+            tracing::debug!(endpoint = member.url, %status, "etcd does not tell its version yet");
+            None
         }
     });
     let known: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
