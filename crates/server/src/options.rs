@@ -26,6 +26,8 @@ pub enum WriteKind {
     Update,
     /// PATCH
     Patch,
+    /// PATCH with a configuration to apply
+    Apply,
 }
 
 /// Reads and checks the options of a write.
@@ -36,11 +38,16 @@ pub fn write_options(
 ) -> Result<(WriteOptions, FieldValidation), Failure> {
     let manager = query.text("fieldManager");
     let mut errors = FieldErrors::new();
-    if kind == WriteKind::Patch && query.flag("force").is_some() {
+    let force = query.flag("force");
+    if kind == WriteKind::Patch && force.is_some() {
         errors.push(FieldError::forbidden(
             &FieldPath::root("force"),
             "may not be specified for non-apply patch",
         ));
+    }
+    if kind == WriteKind::Apply && manager.is_empty() {
+        let path = FieldPath::root("fieldManager");
+        errors.push(FieldError::required(&path, "is required for apply patch"));
     }
     check_field_manager(manager, &mut errors);
     let dry_run: Vec<&str> = query.all("dryRun").collect();
@@ -49,11 +56,14 @@ pub fn write_options(
     let kind = match kind {
         WriteKind::Create => "CreateOptions",
         WriteKind::Update => "UpdateOptions",
-        WriteKind::Patch => "PatchOptions",
+        WriteKind::Patch | WriteKind::Apply => "PatchOptions",
     };
     refuse_if_any(kind, errors)?;
     let field_manager = if manager.is_empty() { manager_of_agent(headers) } else { manager.to_owned() };
-    Ok((WriteOptions { dry_run: !dry_run.is_empty(), field_manager, force: false }, validation))
+    Ok((
+        WriteOptions { dry_run: !dry_run.is_empty(), field_manager, force: force.unwrap_or(false) },
+        validation,
+    ))
 }
 
 /// The options of a list or watch, and how long a watch is to last.

@@ -198,6 +198,14 @@ impl<'a> FieldManager<'a> {
         let Some(typed) = self.versions.typed(version) else { return Ok(None) };
         let old = self.versions.from_stored(version, old)?;
         let new = self.versions.from_stored(version, new)?;
+        if !typed.zeros {
+            // Versions of a custom resource may declare different fields.
+            for (which, object) in [("old", &old), ("new", &new)] {
+                validate(typed, object).map_err(|fault| {
+                    ApiError::Unknown(format!("failed to convert {which} object: {fault}"))
+                })?;
+            }
+        }
         Ok(Some(compare(typed, &old, &new).without(self.writer.reset)))
     }
 

@@ -6,6 +6,7 @@
 //! although nobody set them, and they are owned like any other.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::LazyLock;
 
 use schema::{Field, FieldFlags, Kind, ListType, Map, MapType, Scalar, Schema, Type, TypeId, Value};
@@ -157,51 +158,38 @@ impl<'s> Place<'s> {
         }
     }
 
-    /// What identifies an item of the list that stands at this place.
-    pub(crate) fn element_of(self, kind: ListKind, item: &Value) -> Result<PathElement, &'static str> {
+    /// What identifies an item of the list that stands at this place; the
+    /// error says why nothing does.
+    pub(crate) fn element_of(self, kind: ListKind, item: &Value) -> Result<PathElement, NoElement<'s>> {
         match kind {
-            ListKind::Atomic => Err("an atomic list has no items of its own"),
-            ListKind::Set => set_element(item),
-            ListKind::Keyed => self.keyed_element(item).map_err(|fault| match fault {
-                KeyFault::Null => "associative list with keys may not have a null element",
-                KeyFault::NoMap => "associative list with keys may not have non-map elements",
-                KeyFault::Missing(_) => "associative list with keys has an element that omits key field",
-            }),
+            ListKind::Atomic => Err(NoElement::Text("an atomic list has no items of its own")),
+            ListKind::Set => set_element(item).map_err(NoElement::Text),
+            ListKind::Keyed => self.keyed_element(item),
         }
     }
 
-    /// As [`Place::element_of`], with the text people are to read.
-    pub(crate) fn element_or_text(self, kind: ListKind, item: &Value) -> Result<PathElement, String> {
-        if kind == ListKind::Keyed
-            && let Err(KeyFault::Missing(name)) = self.keyed_element(item)
-        {
-            let name = meta::field::quoted(&name);
-            return Err(format!(
-                "associative list with keys has an element that omits key field {name} (and doesn't have default value)"
-            ));
-        }
-        self.element_of(kind, item).map_err(str::to_owned)
-    }
-
-    fn keyed_element(self, item: &Value) -> Result<PathElement, KeyFault> {
+    fn keyed_element(self, item: &Value) -> Result<PathElement, NoElement<'s>> {
+        const NULL: &str = "associative list with keys may not have a null element";
+        const NO_MAP: &str = "associative list with keys may not have non-map elements";
         let map = match item {
             Value::Map(map) => map,
-            Value::Null => return Err(KeyFault::Null),
-            _ => return Err(KeyFault::NoMap),
+            Value::Null => return Err(NoElement::Text(NULL)),
+            _ => return Err(NoElement::Text(NO_MAP)),
         };
-        let Nature::Declared(_, Some(field)) = self.nature else { return Err(KeyFault::NoMap) };
+        let Nature::Declared(_, Some(field)) = self.nature else { return Err(NoElement::Text(NO_MAP)) };
         let item = self.item();
         let names = match field.list_map_keys.as_ref() {
             [] => std::slice::from_ref(&field.patch_merge_key),
             names => names,
         };
-        let mut keys = names
-            .iter()
-            .map(|name| {
-                let value = item.key_value(map, name).ok_or_else(|| KeyFault::Missing(name.to_string()))?;
-                Ok((schema::Key::from(name.clone()), value.into_owned()))
-            })
-            .collect::<Result<Vec<_>, KeyFault>>()?;
+        let known = names.iter().filter_map(|name| {
+            let value = item.key_value(map, name)?;
+            Some((schema::Key::from(name.clone()), value.into_owned()))
+        });
+        let mut keys: Vec<_> = known.collect();
+        if keys.is_empty() {
+            return Err(NoElement::NoKeys(names));
+        }
         keys.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(PathElement::Key(keys))
     }
@@ -240,10 +228,29 @@ impl<'s> Place<'s> {
     }
 }
 
-enum KeyFault {
-    Null,
-    NoMap,
-    Missing(String),
+/// Why an item of an associative list cannot be identified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoElement<'s> {
+    Text(&'static str),
+    /// None of these keys stands in it or has a default.
+    NoKeys(&'s [Cow<'static, str>]),
+}
+
+impl fmt::Display for NoElement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoElement::Text(text) => f.write_str(text),
+            NoElement::NoKeys(names) => {
+                let names: Vec<String> = names.iter().map(|name| meta::field::quoted(name)).collect();
+                let names = names.join(" ");
+                write!(
+                    f,
+                    "associative list with keys has an element that omits all key fields [{names}] (and doesn't have \
+                     default values for any key fields)"
+                )
+            }
+        }
+    }
 }
 
 fn deduced(value: &Value) -> Atom {

@@ -61,7 +61,7 @@ fn walk_list(place: Place<'_>, kind: ListKind, items: &[Value], path: &str, faul
     for (i, item) in items.iter().enumerate() {
         let step = match kind {
             ListKind::Atomic => format!("[{i}]"),
-            _ => match place.element_or_text(kind, item) {
+            _ => match place.element_of(kind, item) {
                 Ok(element) => element.to_string(),
                 Err(text) => return faults.push(prefixed(path, &format!("element {i}: {text}"))),
             },

@@ -6,11 +6,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use meta::object::{ObjectMeta, ObjectMetaMut};
+use meta::options::WriteOptions;
 use meta::selector::LabelSelector;
 use meta::{ApiError, FieldError, FieldPath, GroupVersionKind};
-use registry::{ServedResource, SubresourceKind, UpdateKind};
+use registry::{RequestContext, ServedResource, SubresourceKind, UpdateKind};
 use schema::{Schema, TypeId, Value};
 
+use super::ownership::{ScaleOwnership, set_managed_fields};
 use super::{Target, answer, to_stored};
 use crate::encode::{self, Item, Known};
 use crate::filters::Exchange;
@@ -66,6 +68,26 @@ impl Face {
             Face::Object => to_stored(resource, body),
             Face::Scale => rescaled(&body, old),
         }
+    }
+
+    /// As [`Face::take`]. Where the body is not the object, who owns which
+    /// field of the object is worked out here; elsewhere the store does it.
+    pub fn take_tracked(
+        self,
+        resource: &ServedResource,
+        context: &RequestContext,
+        options: &WriteOptions,
+        body: Value,
+        old: &Value,
+    ) -> Result<Value, ApiError> {
+        if self == Face::Object {
+            return self.take(resource, body, old);
+        }
+        let ownership = ScaleOwnership::new(resource, context, options, old)?;
+        let entries = ownership.update(&self.show(resource, old)?, &body)?;
+        let mut object = self.take(resource, body, old)?;
+        set_managed_fields(&mut object, entries);
+        Ok(object)
     }
 
     /// Answers with the body of an object.

@@ -1,6 +1,7 @@
 //! The verbs, a file each, and what several of them do: negotiate, tell what
 //! an object looks like at an endpoint, answer with it.
 
+pub mod apply;
 pub mod connect;
 pub mod create;
 pub mod delete;
@@ -8,6 +9,7 @@ pub mod delete_collection;
 pub mod face;
 pub mod get;
 pub mod list;
+pub mod ownership;
 pub mod patch;
 pub mod update;
 pub mod watch;

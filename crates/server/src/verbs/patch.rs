@@ -1,5 +1,6 @@
 //! PATCH: JSON patch, merge patch, strategic merge patch. The patch is read
 //! once and applied to the object as its JSON has it, again for each attempt.
+//! Server-side apply comes by the same verb and is the business of `apply`.
 
 use std::borrow::Cow;
 
@@ -8,11 +9,12 @@ use codec::FieldValidation;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use meta::ApiError;
-use meta::options::Preconditions;
+use meta::options::{Preconditions, WriteOptions};
 use patch::{JsonPatch, MergePatch, PatchError, StrategicPatch};
 use registry::{RequestContext, UpdatedObject};
 use schema::Value;
 
+use super::apply::apply;
 use super::face::{Face, update_kind};
 use super::{Target, match_name, match_namespace, output};
 use crate::body::{self, report_strict};
@@ -32,16 +34,18 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 pub async fn patch(exchange: &Exchange, target: &Target) -> Result<Response<Body>, Failure> {
     let output = output(exchange, target)?;
     let media_type = patch_type(exchange, target)?;
-    let (options, validation) = write_options(WriteKind::Patch, &exchange.query, &exchange.parts.headers)?;
+    let applies = media_type == APPLY_PATCH;
+    let kind = if applies { WriteKind::Apply } else { WriteKind::Patch };
+    let (options, validation) = write_options(kind, &exchange.query, &exchange.parts.headers)?;
     let bytes = body::read(exchange.take_body(), &exchange.services).await?;
-    if media_type == APPLY_PATCH {
-        return Err(apply_is_not_understood(target));
+    if applies {
+        return apply(exchange, target, &bytes, options, validation, output).await;
     }
     let mut strict = Vec::new();
     let collect = (validation != FieldValidation::Ignore).then_some(&mut strict);
     let patch = Patch::parse(media_type, &bytes, collect).map_err(ApiError::from)?;
     let face = Face::of(target);
-    let mut patched = Patched { target, face, patch, validation, strict };
+    let mut patched = Patched { target, face, patch, options: &options, validation, strict };
     let (outcome, created) = target
         .store()?
         .update(&exchange.context, &target.name, update_kind(target)?, &mut patched, &options, false)
@@ -61,13 +65,6 @@ fn patch_type<'a>(exchange: &'a Exchange, target: &Target) -> Result<&'a str, Fa
         _ if custom => Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH].into_iter())),
         _ => Err(Failure::RouteUnsupportedMediaType),
     }
-}
-
-/// Server-side apply is a known type that this server cannot do yet; it says what it can do.
-fn apply_is_not_understood(target: &Target) -> Failure {
-    let mut understood = vec![JSON_PATCH, MERGE_PATCH];
-    understood.extend((!encode::is_custom(&target.resource)).then_some(STRATEGIC_MERGE_PATCH));
-    Failure::unsupported_media_type(understood.into_iter())
 }
 
 /// A patch that has been read.
@@ -92,6 +89,7 @@ struct Patched<'a> {
     target: &'a Target,
     face: Face,
     patch: Patch,
+    options: &'a WriteOptions,
     validation: FieldValidation,
     /// What strict decoding has against the patch itself.
     strict: Vec<String>,
@@ -119,7 +117,11 @@ impl UpdatedObject for Patched<'_> {
             Failure::Api(error) => error,
             other => ApiError::Internal(format!("{other:?}")),
         })?;
-        self.face.take(&self.target.resource, body, old)
+        self.face.take_tracked(&self.target.resource, context, self.options, body, old)
+    }
+
+    fn tracks_fields(&self) -> bool {
+        self.face == Face::Scale
     }
 }
 

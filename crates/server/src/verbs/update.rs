@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use http::{Response, StatusCode};
 use meta::ApiError;
 use meta::object::ObjectMeta;
-use meta::options::Preconditions;
+use meta::options::{Preconditions, WriteOptions};
 use registry::{RequestContext, UpdatedObject};
 use schema::Value;
 
@@ -38,7 +38,7 @@ pub async fn update(exchange: &Exchange, target: &Target) -> Result<Response<Bod
     )?;
     match_namespace(&mut tree, &exchange.context.namespace)?;
     match_name(&tree, &target.name)?;
-    let mut replacement = Replacement { exchange, target, face, body: tree };
+    let mut replacement = Replacement { exchange, target, face, options: &options, body: tree };
     let (outcome, created) = target
         .store()?
         .update(&exchange.context, &target.name, update_kind(target)?, &mut replacement, &options, false)
@@ -52,6 +52,7 @@ struct Replacement<'a> {
     exchange: &'a Exchange,
     target: &'a Target,
     face: Face,
+    options: &'a WriteOptions,
     body: Value,
 }
 
@@ -62,11 +63,15 @@ impl UpdatedObject for Replacement<'_> {
         Preconditions { uid: (!uid.is_empty()).then(|| uid.to_owned()), resource_version: None }
     }
 
-    async fn updated(&mut self, _: &RequestContext, old: &Value) -> Result<Value, ApiError> {
+    async fn updated(&mut self, context: &RequestContext, old: &Value) -> Result<Value, ApiError> {
         if old.as_map().is_some_and(schema::Map::is_empty) {
             authorize_create(self.exchange).await?;
         }
-        self.face.take(&self.target.resource, self.body.clone(), old)
+        self.face.take_tracked(&self.target.resource, context, self.options, self.body.clone(), old)
+    }
+
+    fn tracks_fields(&self) -> bool {
+        self.face == Face::Scale
     }
 }
 

@@ -1,0 +1,126 @@
+//! Field ownership where the endpoint shows something else than the object:
+//! through `scale` a client owns a field of a `Scale`, and with it the replicas.
+
+use std::borrow::Cow;
+
+use meta::options::WriteOptions;
+use meta::{ApiError, ObjectMeta};
+use patch::apply::scale::{ReplicasPath, to_parent, to_scale};
+use patch::apply::{FieldManager, FieldSet, Typed, Versions, Writer};
+use registry::{RequestContext, ServedResource};
+use schema::{Key, Value};
+
+use crate::encode::Known;
+
+const SCALE_VERSION: &str = "autoscaling/v1";
+
+/// Puts `managedFields` in place of what stands there; none removes it.
+pub fn set_managed_fields(object: &mut Value, entries: Option<Value>) {
+    let metadata = object.ensure_map(&["metadata"]);
+    match entries {
+        Some(entries) => {
+            metadata.insert(Key::borrowed("managedFields"), entries);
+        }
+        None => {
+            metadata.remove("managedFields");
+        }
+    }
+}
+
+/// Tracks a write through `scale`.
+pub struct ScaleOwnership<'a> {
+    options: &'a WriteOptions,
+    now: String,
+    api_version: String,
+    /// `managedFields` of the object.
+    parent: &'a [Value],
+}
+
+impl<'a> ScaleOwnership<'a> {
+    /// For a write to `old`, an object of the stored version.
+    pub fn new(
+        resource: &ServedResource,
+        context: &RequestContext,
+        options: &'a WriteOptions,
+        old: &'a Value,
+    ) -> Result<ScaleOwnership<'a>, ApiError> {
+        Ok(ScaleOwnership {
+            options,
+            now: meta::time::rfc3339(context.environment.clock.now()),
+            api_version: resource.definition.group_version().to_string(),
+            parent: ObjectMeta::of(old).managed_fields(),
+        })
+    }
+
+    /// `managedFields` of the object after its `Scale` has become `new`.
+    pub fn update(&self, old: &Value, new: &Value) -> Result<Option<Value>, ApiError> {
+        let (mut old, mut new) = (old.clone(), new.clone());
+        set_managed_fields(&mut old, self.scale_entries()?);
+        set_managed_fields(&mut new, None);
+        self.with_manager(|manager| manager.update(&old, &mut new));
+        self.parent_entries(&new)
+    }
+
+    /// The `Scale` after a configuration is applied to `old`, and
+    /// `managedFields` of the object.
+    pub fn apply(&self, old: &Value, configuration: &Value) -> Result<(Value, Option<Value>), ApiError> {
+        let mut old = old.clone();
+        set_managed_fields(&mut old, self.scale_entries()?);
+        let applied = self.with_manager(|manager| manager.apply(&old, configuration, self.options.force))?;
+        let mut scale = match applied.object {
+            None => old,
+            Some(document) => codec::json::typed(schema::builtin(), Known::Scale.ty(), &document, None)
+                .map_err(|error| ApiError::Unknown(error.to_string()))?,
+        };
+        set_managed_fields(&mut scale, applied.managed_fields);
+        let entries = self.parent_entries(&scale)?;
+        Ok((scale, entries))
+    }
+
+    fn with_manager<R>(&self, work: impl FnOnce(FieldManager<'_>) -> R) -> R {
+        let reset = FieldSet::new();
+        let writer = Writer {
+            manager: &self.options.field_manager,
+            api_version: SCALE_VERSION,
+            kind: "Scale",
+            subresource: "scale",
+            now: &self.now,
+            reset: &reset,
+        };
+        work(FieldManager::new(&ScaleVersion, writer))
+    }
+
+    fn replicas(&self) -> ReplicasPath<'_> {
+        ReplicasPath { path: &["spec", "replicas"], api_version: &self.api_version }
+    }
+
+    fn scale_entries(&self) -> Result<Option<Value>, ApiError> {
+        to_scale(self.parent, self.replicas()).map_err(|error| ApiError::Unknown(error.to_string()))
+    }
+
+    fn parent_entries(&self, scale: &Value) -> Result<Option<Value>, ApiError> {
+        to_parent(self.parent, ObjectMeta::of(scale).managed_fields(), self.replicas())
+            .map_err(|error| ApiError::Unknown(error.to_string()))
+    }
+}
+
+/// A `Scale` has one version.
+struct ScaleVersion;
+
+impl Versions for ScaleVersion {
+    fn typed(&self, api_version: &str) -> Option<Typed<'_>> {
+        (api_version == SCALE_VERSION).then(|| Typed {
+            schema: schema::builtin(),
+            ty: Known::Scale.ty(),
+            zeros: true,
+        })
+    }
+
+    fn from_stored<'v>(&self, _: &str, object: &'v Value) -> Result<Cow<'v, Value>, ApiError> {
+        Ok(Cow::Borrowed(object))
+    }
+
+    fn to_stored(&self, _: &str, object: Value) -> Result<Value, ApiError> {
+        Ok(object)
+    }
+}
