@@ -1,13 +1,13 @@
 //! Where the rooms are put together: backend, one object store per key prefix,
 //! one registry Store per resource and version, the admission chain.
 //!
-//! The only place that knows every room. Adding an admission plugin or a
-//! backend is one line here.
+//! The only place that knows every room. Adding a backend is one line
+//! here; admission plugins are listed in `admission`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use admission::{Chain, NamespaceLifecycle, StoredNamespaces};
+use admission::Parts;
 use anyhow::{Context, anyhow};
 use environment::Environment;
 use registry::{
@@ -15,11 +15,12 @@ use registry::{
     StorageDef, Store, StoreConfig,
 };
 use resources::core::service_allocation::{ServiceAllocator, ServiceAllocatorConfig};
-use schema::{Schema, TypeId};
-use storage::backend::Backend;
-use storage::{Compactor, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage};
+use schema::{Schema, TypeId, Value};
+use storage::{Attributes, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage};
+use watch_cache::{CacheConfig, WatchCache};
 
-use crate::flags::{ApiFlags, ServiceFlags, StorageFlags};
+use crate::backends::Backends;
+use crate::flags::{AdmissionFlags, ApiFlags, ServiceFlags, StorageFlags};
 use crate::stored_form::{self, StoredForms};
 
 /// Everything behind HTTP.
@@ -32,23 +33,22 @@ pub struct Wired {
     pub services: ServiceAllocator,
 }
 
-/// Puts the rooms together over a backend. Starts the compactor.
+/// Puts the rooms together over the stores.
 pub fn wire(
-    backend: Arc<dyn Backend>,
+    backends: Arc<Backends>,
     environment: &Environment,
     flags: &StorageFlags,
     service_flags: &ServiceFlags,
     api_flags: &ApiFlags,
+    admission_flags: &AdmissionFlags,
     mut definitions: Vec<ResourceDef>,
 ) -> anyhow::Result<Wired> {
     let mut enabled = ApiResourceConfig::new(&definitions);
     enabled.apply(&api_flags.runtime_config).context("--runtime-config")?;
-    let compactor = Compactor::start(backend.clone(), environment, flags.compaction_interval);
     let mut wiring = Wiring {
-        backend,
+        backends,
         environment,
         flags,
-        compactor,
         schema: schema::builtin(),
         storages: HashMap::new(),
         versions: versions(&definitions),
@@ -63,10 +63,8 @@ pub fn wire(
         wiring.serve(definition).with_context(|| format!("cannot serve {name}"))
     });
     let served = Arc::new(Served::new(resources.collect::<anyhow::Result<Vec<_>>>()?));
-    let namespaces = served.lookup("", "v1", "namespaces").and_then(|resource| resource.store.clone());
-    let namespaces = namespaces.ok_or_else(|| anyhow!("namespaces are not served"))?;
-    let admission =
-        Chain::new(vec![Arc::new(NamespaceLifecycle::new(Arc::new(StoredNamespaces(namespaces))))]);
+    let parts = Parts { served: &served, options: &admission_flags.options };
+    let admission = admission_flags.plugins.chain(&parts)?;
     Ok(Wired { served, admission: Arc::new(admission), services })
 }
 
@@ -87,10 +85,9 @@ fn versions(definitions: &[ResourceDef]) -> HashMap<String, Vec<KindVersion>> {
 }
 
 struct Wiring<'a> {
-    backend: Arc<dyn Backend>,
+    backends: Arc<Backends>,
     environment: &'a Environment,
     flags: &'a StorageFlags,
-    compactor: Arc<Compactor>,
     schema: &'static Schema,
     /// By key prefix: versions and cohabiting resources share one.
     storages: HashMap<String, Arc<dyn Storage>>,
@@ -183,20 +180,63 @@ impl Wiring<'_> {
         let codec = stored_form::codec(self.schema, definition, stored, &config, versions)?;
         let leases =
             LeaseOptions { reuse_seconds: self.flags.backend.lease_reuse_seconds, ..LeaseOptions::default() };
+        let path_prefix = config.path_prefix;
+        let place = self.backends.place(&config.servers)?;
         let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
-            backend: self.backend.clone(),
+            backend: place.backend.clone(),
             environment: self.environment.clone(),
-            path_prefix: config.path_prefix,
+            path_prefix: path_prefix.clone(),
             resource_prefix: prefix.clone(),
             group_resource: definition.group_resource(),
             codec: Arc::new(codec),
             transformer: Arc::new(Identity),
             leases,
-            compactor: Some(self.compactor.clone()),
+            compactor: Some(place.compactor.clone()),
             allow_unsafe_deletion: false,
         })?);
+        let storage = self.cached(storage, definition, path_prefix, &prefix)?;
         self.storages.insert(prefix, storage.clone());
         Ok(storage)
+    }
+
+    /// The storage behind a watch cache, unless the flags say otherwise.
+    fn cached(
+        &self,
+        storage: Arc<dyn Storage>,
+        definition: &Arc<ResourceDef>,
+        path_prefix: String,
+        resource_prefix: &str,
+    ) -> anyhow::Result<Arc<dyn Storage>> {
+        if !self.flags.watch_cache.caches(&definition.group_resource().to_string()) {
+            return Ok(storage);
+        }
+        let fields: Vec<String> = definition.selectable_fields.iter().map(ToString::to_string).collect();
+        let trigger = fields.iter().find(|field| *field == NODE_NAME).cloned();
+        let cache = WatchCache::new(
+            storage,
+            CacheConfig {
+                environment: self.environment.clone(),
+                path_prefix,
+                resource_prefix: resource_prefix.to_owned(),
+                fields,
+                attributes: Some(Arc::new(Fields(definition.clone()))),
+                trigger,
+                metrics: Arc::default(),
+            },
+        )?;
+        Ok(Arc::new(cache))
+    }
+}
+
+/// What kubelets select by: watchers are indexed by it where it is selectable (C-DIS-5).
+const NODE_NAME: &str = "spec.nodeName";
+
+/// Selectable fields as the strategy reads them.
+struct Fields(Arc<ResourceDef>);
+
+impl Attributes for Fields {
+    fn field(&self, object: &Value, label: &str) -> String {
+        self.0.strategy.field(object, label)
     }
 }
 

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use meta::Revision;
 use parking_lot::Mutex;
 use storage::backend::{
-    BackendError, BackendEvent, BackendEventKind, BackendWatch, KeyValue, WatchBatch, WatchRequest,
+    BackendError, BackendEvent, BackendEventKind, BackendWatch, KeyValue, Position, Tracker, WatchBatch,
+    WatchRequest,
 };
 use tokio::sync::Notify;
 
@@ -59,6 +60,8 @@ struct Watcher {
     announce: bool,
     /// Revision of the last batch.
     announced: u64,
+    /// Revision of the last batch with events; before the first one, what the watch began after.
+    delivered: u64,
     wake: Arc<Notify>,
 }
 
@@ -129,6 +132,7 @@ impl EventLog {
             progress: request.progress,
             announce: false,
             announced: log.end() - 1,
+            delivered: start - 1,
             wake: wake.clone(),
         };
         let id = log.next_watcher;
@@ -189,6 +193,7 @@ impl Log {
             }
             if !events.is_empty() {
                 watcher.announced = reached - 1;
+                watcher.delivered = reached - 1;
                 return Some(Ok(WatchBatch { revision: Revision(reached - 1), events }));
             }
         }
@@ -258,6 +263,30 @@ impl BackendWatch for LogWatch {
             self.wake.notified().await;
         }
         None
+    }
+
+    fn tracker(&self) -> Option<Arc<dyn Tracker>> {
+        let (log, range, id) = (self.log.clone(), self.range.clone(), self.id);
+        Some(Arc::new(LogTracker { log, range, id }))
+    }
+}
+
+/// How far a watch is. Says nothing more once the watch is gone.
+struct LogTracker {
+    log: Arc<EventLog>,
+    range: Range,
+    id: u64,
+}
+
+impl Tracker for LogTracker {
+    fn position(&self) -> Position {
+        let log = self.log.0.lock();
+        let watcher = log.watchers.get(&self.range).and_then(|watchers| watchers.get(&self.id));
+        let Some(watcher) = watcher else {
+            return Position { delivered: Revision(u64::MAX), reached: Revision(0) };
+        };
+        let next = if watcher.pending == 0 { log.end() } else { watcher.pending };
+        Position { delivered: Revision(watcher.delivered), reached: Revision(next.saturating_sub(1)) }
     }
 }
 

@@ -3,6 +3,8 @@
 //! compaction. Two durable implementations and one model; what stands above
 //! cannot tell them apart.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use meta::Revision;
@@ -172,6 +174,26 @@ pub trait BackendWatch: Send {
     /// The next batch; none after the end of the stream. Cancel-safe: a
     /// dropped call loses nothing.
     async fn next(&mut self) -> Option<Result<WatchBatch, BackendError>>;
+
+    /// A look at how far the stream is that asks nobody, where the backend has one.
+    fn tracker(&self) -> Option<Arc<dyn Tracker>> {
+        None
+    }
+}
+
+/// How far a watch is, seen from outside the task that reads it.
+pub trait Tracker: Send + Sync {
+    /// The position at this moment.
+    fn position(&self) -> Position;
+}
+
+/// How far a watch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Revision of the last batch that was handed out. Who has not applied it yet knows nothing of `reached`.
+    pub delivered: Revision,
+    /// There is nothing for this watch after `delivered` up to and including this revision.
+    pub reached: Revision,
 }
 
 /// Changes of one or more whole revisions, in order; no revision is split over batches.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use schema::Value;
 
 use crate::Error;
+use crate::backend::Tracker;
 
 /// Objects of one resource. Implemented by the object store and by the cache
 /// over it; both pass the same conformance suite.
@@ -57,6 +58,11 @@ pub trait Storage: Send + Sync {
     /// The object as a read would find it had it been stored at `revision` (0:
     /// none), for answers of dry runs. Nothing is stored.
     fn preview(&self, object: &Value, revision: Revision) -> Result<Arc<Object>, Error>;
+
+    /// Asks for progress on the watches of [`ListRequest::progress_notify`] (A-STA-7). Best effort.
+    async fn request_progress(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The tree of a stored object, `metadata.resourceVersion` set to its revision.
     fn decode(&self, object: &Object) -> Result<Value, Error>;
@@ -127,6 +133,8 @@ pub struct ListRequest {
     pub allow_watch_bookmarks: bool,
     /// Watch: initial state wanted (B.3).
     pub send_initial_events: Option<bool>,
+    /// Watch, for a cache only: every progress of the backend becomes a bookmark (B-35).
+    pub progress_notify: bool,
 }
 
 /// Which objects match: selectors over [`Attributes`].
@@ -242,6 +250,10 @@ pub trait Watch: Send {
     /// An event that is ready now; none if there is none at the moment. Lets a
     /// server flush only when nothing more is queued.
     fn try_next(&mut self) -> Option<WatchEvent>;
+    /// See [`Tracker`]; with `progress_notify` only.
+    fn tracker(&self) -> Option<Arc<dyn Tracker>> {
+        None
+    }
 }
 
 /// What happened, from the point of view of one watcher's selector (B.2).

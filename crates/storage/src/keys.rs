@@ -8,7 +8,7 @@ use crate::backend::prefix_end;
 
 /// Prefixes of one store, normalised.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// Begins and ends with a slash.
     path_prefix: String,
     /// Begins and ends with a slash.
@@ -28,7 +28,7 @@ pub enum PrefixError {
 
 impl Keys {
     /// Normalises the path prefix (A-KEY-1) and checks the resource prefix.
-    pub(crate) fn new(path_prefix: &str, resource_prefix: &str) -> Result<Keys, PrefixError> {
+    pub fn new(path_prefix: &str, resource_prefix: &str) -> Result<Keys, PrefixError> {
         if resource_prefix.is_empty() || resource_prefix == "/" {
             return Err(PrefixError::Empty(resource_prefix.to_owned()));
         }
@@ -44,7 +44,7 @@ impl Keys {
     }
 
     /// The backend key of `key`; of a recursive key a prefix that ends in a slash (A-KEY-3..5).
-    pub(crate) fn prepare(&self, key: &str, recursive: bool) -> Result<String, Error> {
+    pub fn prepare(&self, key: &str, recursive: bool) -> Result<String, Error> {
         if ["..", "."].iter().any(|dots| key.split('/').any(|segment| segment == *dots)) {
             return Err(invalid(format!("invalid key: {key:?}")));
         }
@@ -61,9 +61,14 @@ impl Keys {
         Ok(format!("{}{}", self.path_prefix, &key[1..]))
     }
 
+    /// What every backend key of the resource begins with; ends in a slash.
+    pub fn root(&self) -> String {
+        format!("{}{}", self.path_prefix, &self.resource_prefix[1..])
+    }
+
     /// First and last (exclusive) backend key of the whole resource.
     pub(crate) fn resource_range(&self) -> (Bytes, Option<Bytes>) {
-        range_of(&format!("{}{}", self.path_prefix, &self.resource_prefix[1..]))
+        range_of(&self.root())
     }
 }
 

@@ -39,9 +39,9 @@ pub use interface::{
     Attributes, DeleteRequest, Encodings, EventType, List, ListItems, ListRequest, Object, Predicate, Stats,
     Storage, TryUpdate, UpdateRequest, Updated, ValidateDelete, Watch, WatchEvent,
 };
-pub use keys::PrefixError;
+pub use keys::{Keys, PrefixError};
 pub use lease::{DEFAULT_LEASE_MAX_OBJECTS, DEFAULT_LEASE_REUSE_SECONDS, LeaseOptions};
 pub use model::Model;
 pub use object_codec::{JsonCodec, ObjectCodec};
 pub use store::{ObjectStore, ObjectStoreConfig};
-pub use transformer::{Identity, TransformError, Transformer};
+pub use transformer::{Identity, TransformError, Transformed, Transformer};

@@ -183,6 +183,10 @@ impl Storage for ObjectStore {
         Ok(Arc::new(Object::new(Bytes::new(), revision, self.inner.encode(object)?)))
     }
 
+    async fn request_progress(&self) -> Result<(), Error> {
+        self.inner.backend.request_progress().await.map_err(|error| backend_error("", error))
+    }
+
     fn decode(&self, object: &Object) -> Result<Value, Error> {
         self.inner.decode(&object.key, &object.data, object.revision)
     }

@@ -18,7 +18,7 @@ use meta::{ApiError, Revision};
 use crate::Error;
 use crate::backend::{
     BackendError, BackendEvent, BackendEventKind, BackendWatch, KeyValue, RangeRequest, RangeResponse,
-    WatchBatch, WatchRequest,
+    Tracker, WatchBatch, WatchRequest,
 };
 use crate::interface::{EventType, ListRequest, Object, Predicate, Watch, WatchEvent};
 use crate::keys::range_of;
@@ -56,6 +56,7 @@ pub(crate) async fn watch(
         bookmark_timer: bookmarks,
         bookmark_due: false,
         end_bookmark,
+        progress_notify: options.progress_notify,
         predicate: options.predicate,
         key,
         end,
@@ -67,6 +68,10 @@ pub(crate) async fn watch(
     } else if asked.0 == 0 {
         watch.sent = watch.store.current_revision().await?;
         watch.reached = watch.sent;
+    }
+    if options.progress_notify && matches!(watch.stage, Stage::Opening) {
+        // Whoever follows progress asks the stream for its tracker before reading from it.
+        watch.open().await;
     }
     Ok(Box::new(watch))
 }
@@ -89,6 +94,8 @@ struct StoreWatch {
     bookmark_due: bool,
     /// The initial events end with a bookmark.
     end_bookmark: bool,
+    /// Every progress of the backend becomes a bookmark.
+    progress_notify: bool,
 }
 
 enum Stage {
@@ -150,6 +157,13 @@ impl Watch for StoreWatch {
             self.take_batch(batch);
         }
     }
+
+    fn tracker(&self) -> Option<Arc<dyn Tracker>> {
+        match &self.stage {
+            Stage::Live(watch) => watch.tracker(),
+            _ => None,
+        }
+    }
 }
 
 impl StoreWatch {
@@ -205,7 +219,7 @@ impl StoreWatch {
             end: self.end.clone(),
             start: Revision(self.sent.0.saturating_add(1)),
             previous: true,
-            progress: self.bookmark_timer.is_some(),
+            progress: self.bookmark_timer.is_some() || self.progress_notify,
         };
         match self.store.backend.watch(request).await {
             Ok(watch) => self.stage = Stage::Live(watch),
@@ -249,7 +263,8 @@ impl StoreWatch {
     }
 
     fn bookmark_if_news(&mut self) {
-        if self.bookmark_due && self.reached > self.sent {
+        let due = self.bookmark_due || self.progress_notify;
+        if due && self.reached > self.sent {
             self.bookmark_due = false;
             self.sent = self.reached;
             self.ready.push_back(WatchEvent::Bookmark { revision: self.reached, initial_events_end: false });

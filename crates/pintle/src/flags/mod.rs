@@ -4,22 +4,26 @@
 //!
 //! Adding a flag is one line in the `flags` of its concern and one in its `read`.
 
+mod admission;
 mod api;
 mod authentication;
 mod backend;
 mod duration;
+mod etcd;
 mod services;
 mod serving;
 mod storage;
 
 use clap::{Arg, ArgMatches, Command};
 
+pub use admission::AdmissionFlags;
 pub use api::ApiFlags;
 pub use authentication::AuthenticationFlags;
 pub use backend::BackendFlags;
+pub use etcd::EtcdFlags;
 pub use services::ServiceFlags;
 pub use serving::ServingFlags;
-pub use storage::StorageFlags;
+pub use storage::{StorageFlags, WatchCacheFlags};
 
 /// Everything `pintle serve` was told.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub struct ServeFlags {
     pub authentication: AuthenticationFlags,
     /// What is served.
     pub api: ApiFlags,
+    /// What may be written.
+    pub admission: AdmissionFlags,
     /// Where objects are and how long.
     pub storage: StorageFlags,
     /// Addresses and node ports of services.
@@ -56,9 +62,12 @@ impl ServeFlags {
             .args(authentication::flags())
             .next_help_heading("APIs")
             .args(api::flags())
+            .next_help_heading("Admission")
+            .args(admission::flags())
             .next_help_heading("Storage")
             .args(storage::flags())
             .args(backend::flags())
+            .args(etcd::flags())
             .next_help_heading("Services")
             .args(services::flags())
     }
@@ -69,6 +78,7 @@ impl ServeFlags {
             serving: ServingFlags::read(matches)?,
             authentication: AuthenticationFlags::read(matches),
             api: ApiFlags::read(matches),
+            admission: AdmissionFlags::read(matches)?,
             storage: StorageFlags::read(matches)?,
             services: ServiceFlags::read(matches)?,
         })

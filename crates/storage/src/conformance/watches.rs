@@ -358,6 +358,10 @@ pub async fn watch_semantics(suite: &Suite) {
                 allow_watch_bookmarks,
                 ..recursive()
             };
+            if suite.cached {
+                // C-RTE-7: what a consistent read has seen, a read at version 0 sees, too.
+                suite.list("/pods", recursive()).await.expect("a list");
+            }
             let mut watch = suite.watch("/pods/ns", options).await;
             match first {
                 First::State => {

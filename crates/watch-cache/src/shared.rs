@@ -1,0 +1,306 @@
+//! What the cache, its feeder and its watches share: the generations of the
+//! cached state.
+//!
+//! A generation lives from one initialisation to the next. Its view and its
+//! log change together under the log's lock, so that whoever holds the lock
+//! sees a log that begins where the view ends; readers of the view alone take no lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use environment::Environment;
+use futures::future::{Either, select};
+use meta::{ApiError, Revision};
+use parking_lot::{Mutex, RwLock};
+use storage::backend::Tracker;
+use storage::{Error, EventType, Storage, WatchEvent};
+use tokio::sync::{Notify, watch};
+
+use crate::entry::{Entry, Extractor, Objects};
+use crate::interest::Subject;
+use crate::log::{Event, Log};
+use crate::metrics::{CacheMetrics, add};
+
+/// How long a read waits for a revision (C-FRE-1).
+const FRESHNESS_PATIENCE: Duration = Duration::from_secs(3);
+/// How often progress is asked for while somebody waits (C-FRE-2).
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// How soon a wait looks again where looking costs nothing, and how many times.
+const GLANCE_INTERVAL: Duration = Duration::from_millis(1);
+const GLANCES_MAX: u32 = 20;
+/// Past states kept for lists that go on page by page.
+const PINNED_STATES_MAX: usize = 16;
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) inner: Arc<dyn Storage>,
+    pub(crate) environment: Environment,
+    /// Key prefix of the resource, as callers give it.
+    pub(crate) resource_prefix: String,
+    pub(crate) extractor: Extractor,
+    /// Selectable field that watchers are indexed by.
+    pub(crate) trigger: Option<String>,
+    pub(crate) metrics: Arc<CacheMetrics>,
+    /// None until initialised, and while it cannot be.
+    pub(crate) generation: ArcSwapOption<Generation>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// When progress was last asked for, on the monotonic clock.
+    progress_asked: Mutex<Option<Duration>>,
+}
+
+/// Where the cache stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nobody has asked for anything yet.
+    Idle,
+    /// Being filled.
+    Filling,
+    /// Serves.
+    Ready,
+    /// Could not be filled; tried again after a second.
+    Failed,
+}
+
+/// The cached state between two initialisations.
+pub(crate) struct Generation {
+    view: ArcSwap<View>,
+    /// Every change up to this revision is in the view.
+    reached: AtomicU64,
+    tracker: Option<Arc<dyn Tracker>>,
+    /// Tells those who wait for `reached`.
+    progressed: Notify,
+    pub(crate) log: RwLock<Log>,
+    /// States that lists are in the middle of.
+    pinned: Mutex<VecDeque<(Revision, Objects)>>,
+}
+
+/// The newest state.
+pub(crate) struct View {
+    /// Of the last change.
+    pub(crate) revision: Revision,
+    pub(crate) objects: Objects,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        inner: Arc<dyn Storage>,
+        environment: Environment,
+        resource_prefix: String,
+        extractor: Extractor,
+        trigger: Option<String>,
+        metrics: Arc<CacheMetrics>,
+    ) -> Shared {
+        Shared {
+            inner,
+            environment,
+            resource_prefix,
+            extractor,
+            trigger,
+            metrics,
+            generation: ArcSwapOption::empty(),
+            phase: watch::Sender::new(Phase::Idle),
+            progress_asked: Mutex::new(None),
+        }
+    }
+
+    /// Waits until the cache holds everything up to `revision`; fails after a while (C-FRE-1).
+    pub(crate) async fn wait_until(&self, generation: &Generation, revision: Revision) -> Result<(), Error> {
+        if generation.reached() >= revision {
+            return Ok(());
+        }
+        let clock = &self.environment.clock;
+        let start = clock.monotonic();
+        let mut round = 0;
+        loop {
+            let progressed = std::pin::pin!(generation.progressed.notified());
+            // What happens from here on is not missed.
+            let mut progressed = progressed;
+            progressed.as_mut().enable();
+            let reached = generation.reached();
+            let waited = clock.monotonic().saturating_sub(start);
+            if reached >= revision {
+                add(&self.metrics.read_waits_total, 1);
+                add(&self.metrics.read_wait_microseconds_total, waited.as_micros() as usize);
+                return Ok(());
+            }
+            if waited >= FRESHNESS_PATIENCE {
+                return Err(too_large(revision, reached));
+            }
+            let glance = generation.tracker.is_some() && round < GLANCES_MAX;
+            if !glance {
+                self.ask_for_progress().await;
+            }
+            round += 1;
+            let pause = clock.sleep(if glance { GLANCE_INTERVAL } else { PROGRESS_INTERVAL });
+            if let Either::Left(_) = select(progressed, pause).await {
+                continue;
+            }
+        }
+    }
+
+    /// Asks for progress, unless somebody just did.
+    pub(crate) async fn ask_for_progress(&self) {
+        let now = self.environment.clock.monotonic();
+        {
+            let mut asked = self.progress_asked.lock();
+            if asked.is_some_and(|at| now < at + PROGRESS_INTERVAL) {
+                return;
+            }
+            *asked = Some(now);
+        }
+        if let Err(error) = self.inner.request_progress().await {
+            tracing::debug!(%error, "progress could not be asked for");
+        }
+    }
+
+    /// Takes a batch of events into a generation. Fails on one that ends the stream.
+    pub(crate) fn apply(&self, generation: &Generation, batch: Vec<WatchEvent>) -> Result<(), ApiError> {
+        let now = self.environment.clock.monotonic();
+        let mut log = generation.log.write();
+        let view = generation.view.load_full();
+        let (mut objects, mut revision) = (view.objects.clone(), view.revision);
+        let (mut reached, mut failure, mut changes) = (Revision(0), None, 0);
+        for event in batch {
+            match event {
+                WatchEvent::Change(kind, object) => {
+                    revision = object.revision;
+                    let event = if kind == EventType::Deleted {
+                        Event::delete(now, objects.remove::<[u8]>(&object.key), object)
+                    } else {
+                        let entry = Entry::new(object);
+                        Event::put(now, objects.insert(entry.clone()), entry)
+                    };
+                    self.dispatch(&mut log, event, &objects);
+                    changes += 1;
+                }
+                WatchEvent::Bookmark { revision, .. } => reached = reached.max(revision),
+                WatchEvent::Error(error) => failure = Some(error),
+            }
+        }
+        if changes > 0 {
+            generation.view.store(Arc::new(View { revision, objects }));
+            add(&self.metrics.events_received_total, changes);
+        }
+        drop(log);
+        generation.advance(reached.max(revision));
+        self.metrics.resource_version.store(generation.reached.load(Ordering::Relaxed), Ordering::Relaxed);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Appends an event and tells those whom it concerns.
+    fn dispatch(&self, log: &mut Log, event: Event, after: &Objects) {
+        let (old, new) = (event.old.clone(), event.new.clone());
+        let number = log.push(event, after, &self.metrics);
+        let Some(entry) = new.as_ref().or(old.as_ref()) else { return };
+        let names = self.extractor.names(entry.key());
+        let triggers = match &self.trigger {
+            Some(trigger) if log.interests.want_triggers() => self.triggers(trigger, [&old, &new]),
+            _ => None,
+        };
+        let subject = Subject { names, triggers };
+        add(&self.metrics.events_dispatched_total, log.interests.raise(number, &subject));
+    }
+
+    /// Values of the trigger field before and after; none if an object cannot be decoded.
+    fn triggers<'a>(&self, trigger: &str, states: [&'a Option<Entry>; 2]) -> Option<[Option<&'a str>; 2]> {
+        let mut values = [None; 2];
+        for (value, state) in values.iter_mut().zip(states) {
+            if let Some(entry) = state {
+                *value = Some(entry.field(&self.extractor, trigger)?);
+            }
+        }
+        Some(values)
+    }
+}
+
+impl Generation {
+    pub(crate) fn new(objects: Objects, revision: Revision, tracker: Option<Arc<dyn Tracker>>) -> Generation {
+        Generation {
+            view: ArcSwap::from_pointee(View { revision, objects }),
+            reached: AtomicU64::new(revision.0),
+            tracker,
+            progressed: Notify::new(),
+            log: RwLock::new(Log::new(revision)),
+            pinned: Mutex::default(),
+        }
+    }
+
+    /// Every change up to this revision is in the view.
+    pub(crate) fn reached(&self) -> Revision {
+        let position = self.tracker.as_ref().map(|tracker| tracker.position());
+        let applied = self.reached.load(Ordering::Acquire);
+        match position {
+            // What was handed out last has been applied, and nothing follows it up to `reached`.
+            Some(position) if position.delivered.0 <= applied && position.reached.0 > applied => {
+                self.reached.fetch_max(position.reached.0, Ordering::AcqRel);
+                position.reached
+            }
+            _ => Revision(applied),
+        }
+    }
+
+    pub(crate) fn tracked(&self) -> bool {
+        self.tracker.is_some()
+    }
+
+    fn advance(&self, revision: Revision) {
+        self.reached.fetch_max(revision.0, Ordering::AcqRel);
+        self.progressed.notify_waiters();
+    }
+
+    /// The newest state and the revision it stands for.
+    pub(crate) fn newest(&self) -> (Arc<View>, Revision) {
+        // The order matters: a view loaded later holds everything `reached` tells.
+        let reached = self.reached();
+        let view = self.view.load_full();
+        let revision = reached.max(view.revision);
+        (view, revision)
+    }
+
+    /// The state at `revision`; none if it is too old or not reached yet.
+    pub(crate) fn state_at(&self, revision: Revision) -> Option<Objects> {
+        if revision > self.reached() {
+            return None;
+        }
+        let log = self.log.read();
+        let view = self.view.load();
+        if revision >= view.revision {
+            return Some(view.objects.clone());
+        }
+        if revision < log.oldest() {
+            return None;
+        }
+        let pinned =
+            self.pinned.lock().iter().find(|(at, _)| *at == revision).map(|(_, state)| state.clone());
+        pinned.or_else(|| log.state_at(revision, &view.objects))
+    }
+
+    /// Keeps a state at hand for the next page of a list.
+    pub(crate) fn pin(&self, revision: Revision, state: &Objects) {
+        let mut pinned = self.pinned.lock();
+        if pinned.iter().any(|(at, _)| *at == revision) {
+            return;
+        }
+        if pinned.len() == PINNED_STATES_MAX {
+            pinned.pop_front();
+        }
+        pinned.push_back((revision, state.clone()));
+    }
+
+    /// Ends all watches of this generation.
+    pub(crate) fn close(&self) {
+        let mut log = self.log.write();
+        log.closed = true;
+        log.interests.nudge_all();
+        drop(log);
+        self.progressed.notify_waiters();
+    }
+}
+
+fn too_large(requested: Revision, current: Revision) -> Error {
+    ApiError::TooLargeResourceVersion { requested: requested.0, current: current.0, retry_after_seconds: 1 }
+        .into()
+}
