@@ -7,6 +7,7 @@
 pub mod admissionregistration;
 pub mod apiextensions;
 pub mod apiregistration;
+pub mod apiserverinternal;
 pub mod apps;
 pub mod authentication;
 pub mod authorization;
@@ -27,6 +28,7 @@ pub mod rbac;
 pub mod resource;
 pub mod scheduling;
 pub mod storage;
+pub mod storagemigration;
 pub mod validation;
 pub mod workload;
 
@@ -38,7 +40,7 @@ mod testing;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use registry::{Backing, RequestContext, ResourceDef, StorageDef, VirtualResource};
+use registry::{Backing, Conversion, RequestContext, ResourceDef, StorageDef, VirtualResource};
 
 use crate::authentication::TokenAuthenticator;
 use crate::authorization::RuleResolver;
@@ -84,8 +86,24 @@ pub fn all_definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
         discovery::definitions(),
         resource::definitions(),
         flowcontrol::definitions(),
+        apiserverinternal::definitions(),
+        storagemigration::definitions(),
     ];
     groups.into_iter().flatten().collect()
+}
+
+/// The resource in one more version, which is off by default. Its objects lie
+/// with those of the other versions.
+pub(crate) fn in_version(resource: ResourceDef, version: &'static str) -> ResourceDef {
+    ResourceDef { version: Cow::Borrowed(version), enabled_by_default: false, ..resource }
+}
+
+/// The resource in a version whose objects are stored in another form.
+pub(crate) fn converted(mut resource: ResourceDef, conversion: impl Conversion + 'static) -> ResourceDef {
+    if let Backing::Stored(stored) = &mut resource.backing {
+        stored.conversion = Some(Arc::new(conversion));
+    }
+    resource
 }
 
 /// The resource, stored under a prefix that is not its name.

@@ -15,7 +15,7 @@ use registry::ResourceDef;
 use schema::Value;
 
 use crate::check::{self, text};
-use crate::defaults;
+use crate::{defaults, in_version};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const FAILURE_POLICIES: &[&str] = &["Fail", "Ignore"];
@@ -32,6 +32,10 @@ pub fn definitions() -> Vec<ResourceDef> {
         validating_admission_policy::definition(),
         validating_admission_policy_binding::definition(),
         validating_webhook_configuration::definition(),
+        in_version(mutating_admission_policy::definition(), "v1beta1"),
+        in_version(mutating_admission_policy_binding::definition(), "v1beta1"),
+        in_version(mutating_admission_policy::definition(), "v1alpha1"),
+        in_version(mutating_admission_policy_binding::definition(), "v1alpha1"),
     ]
 }
 

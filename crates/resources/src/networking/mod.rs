@@ -8,6 +8,8 @@ pub mod service_cidr;
 
 use registry::ResourceDef;
 
+use crate::in_version;
+
 const GROUP: &str = "networking.k8s.io";
 
 /// The resources of this group.
@@ -18,5 +20,7 @@ pub fn definitions() -> Vec<ResourceDef> {
         ip_address::definition(),
         network_policy::definition(),
         service_cidr::definition(),
+        in_version(ip_address::definition(), "v1beta1"),
+        in_version(service_cidr::definition(), "v1beta1"),
     ]
 }

@@ -2,9 +2,13 @@
 //! answer with the object. Shared here: requests for devices.
 
 pub mod device_class;
+pub mod device_taint_rule;
 pub mod resource_claim;
 pub mod resource_claim_template;
+pub mod resource_pool_status_request;
 pub mod resource_slice;
+
+mod v1beta1;
 
 use std::collections::BTreeSet;
 
@@ -14,7 +18,8 @@ use registry::ResourceDef;
 use schema::Value;
 
 use crate::check::{self, text};
-use crate::defaults;
+use crate::resource::v1beta1::{ConvertedClaim, ConvertedSlice};
+use crate::{converted, defaults, in_version};
 
 const GROUP: &str = "resource.k8s.io";
 const REQUESTS_MAX: usize = 32;
@@ -27,6 +32,20 @@ pub fn definitions() -> Vec<ResourceDef> {
         resource_claim::definition(),
         resource_claim_template::definition(),
         resource_slice::definition(),
+        in_version(device_class::definition(), "v1beta2"),
+        in_version(device_taint_rule::definition(), "v1beta2"),
+        in_version(resource_claim::definition(), "v1beta2"),
+        in_version(resource_claim_template::definition(), "v1beta2"),
+        in_version(resource_slice::definition(), "v1beta2"),
+        in_version(device_class::definition(), "v1beta1"),
+        converted(in_version(resource_claim::definition(), "v1beta1"), ConvertedClaim { spec: &["spec"] }),
+        converted(
+            in_version(resource_claim_template::definition(), "v1beta1"),
+            ConvertedClaim { spec: &["spec", "spec"] },
+        ),
+        converted(in_version(resource_slice::definition(), "v1beta1"), ConvertedSlice),
+        device_taint_rule::definition(),
+        resource_pool_status_request::definition(),
     ]
 }
 

@@ -10,6 +10,8 @@ pub mod volume_attributes_class;
 
 use registry::ResourceDef;
 
+use crate::in_version;
+
 const GROUP: &str = "storage.k8s.io";
 
 /// The resources of this group.
@@ -21,5 +23,6 @@ pub fn definitions() -> Vec<ResourceDef> {
         storage_class::definition(),
         volume_attachment::definition(),
         volume_attributes_class::definition(),
+        in_version(volume_attributes_class::definition(), "v1beta1"),
     ]
 }
