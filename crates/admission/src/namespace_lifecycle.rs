@@ -4,24 +4,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meta::{ApiError, GroupResource, ObjectMeta};
-use registry::{Admission, AdmissionAttributes, Operation, RequestContext, Store};
+use meta::{ApiError, GroupResource};
+use registry::{Admission, AdmissionAttributes, Operation, RequestContext};
 use schema::Value;
+
+use crate::attributes::{forbidden, shown_name};
+use crate::lister::{Lister, View};
 
 /// Namespaces that cannot be deleted.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 /// Reason of the cause by which controllers recognise the refusal.
 const TERMINATING_CAUSE: &str = "NamespaceTerminating";
-/// Shown for an object that has neither a name nor a prefix of one.
-const NAMELESS: &str = "Unknown!";
-
-/// Answers how a namespace is.
-#[async_trait]
-pub trait Namespaces: Send + Sync {
-    /// The phase of a namespace; none if there is no such namespace. Must see
-    /// a namespace as soon as its creation has been acknowledged.
-    async fn phase(&self, name: &str) -> Result<Option<NamespacePhase>, ApiError>;
-}
 
 /// `status.phase` of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +25,23 @@ pub enum NamespacePhase {
     Terminating,
 }
 
-/// [`Namespaces`] read from the store of namespaces.
-pub struct StoredNamespaces(pub Arc<Store>);
-
-#[async_trait]
-impl Namespaces for StoredNamespaces {
-    async fn phase(&self, name: &str) -> Result<Option<NamespacePhase>, ApiError> {
-        let namespace = self.0.find("", name).await?;
-        Ok(namespace.map(|namespace| match namespace.str_at(&["status", "phase"]) {
+impl View for NamespacePhase {
+    fn of(namespace: &Value) -> NamespacePhase {
+        match namespace.str_at(&["status", "phase"]) {
             Some("Terminating") => NamespacePhase::Terminating,
             _ => NamespacePhase::Active,
-        }))
+        }
     }
 }
 
 /// The plugin.
 pub struct NamespaceLifecycle {
-    namespaces: Arc<dyn Namespaces>,
+    namespaces: Arc<dyn Lister<NamespacePhase>>,
 }
 
 impl NamespaceLifecycle {
-    /// Judges by what `namespaces` says.
-    pub fn new(namespaces: Arc<dyn Namespaces>) -> NamespaceLifecycle {
+    /// Judges by the phase of namespaces.
+    pub fn new(namespaces: Arc<dyn Lister<NamespacePhase>>) -> NamespaceLifecycle {
         NamespaceLifecycle { namespaces }
     }
 }
@@ -72,7 +60,7 @@ impl Admission for NamespaceLifecycle {
         if !matches!(attributes.operation, Operation::Create | Operation::Update) {
             return Ok(());
         }
-        match self.namespaces.phase(attributes.namespace).await? {
+        match self.namespaces.find("", attributes.namespace).await?.as_deref() {
             None => Err(ApiError::not_found(&GroupResource::new("", "namespaces"), attributes.namespace)),
             Some(NamespacePhase::Terminating) if attributes.operation == Operation::Create => {
                 Err(terminating(context, attributes, object))
@@ -93,12 +81,7 @@ impl Admission for NamespaceLifecycle {
         if !immortal {
             return Ok(());
         }
-        Err(ApiError::Forbidden {
-            resource: context.resource.clone(),
-            name: attributes.name.to_owned(),
-            message: "this namespace may not be deleted".to_owned(),
-            causes: Vec::new(),
-        })
+        Err(forbidden(context, attributes, None, "this namespace may not be deleted"))
     }
 }
 
@@ -114,9 +97,6 @@ fn is_access_review(context: &RequestContext) -> bool {
 
 fn terminating(context: &RequestContext, attributes: &AdmissionAttributes<'_>, object: &Value) -> ApiError {
     let namespace = attributes.namespace;
-    let meta = ObjectMeta::of(object);
-    let names = [attributes.name, meta.name(), meta.generate_name(), NAMELESS];
-    let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
     let cause = (
         TERMINATING_CAUSE.to_owned(),
         format!("namespace {namespace} is being terminated"),
@@ -124,7 +104,7 @@ fn terminating(context: &RequestContext, attributes: &AdmissionAttributes<'_>, o
     );
     ApiError::Forbidden {
         resource: context.resource.clone(),
-        name: name.to_owned(),
+        name: shown_name(attributes, Some(object)).to_owned(),
         message: format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
         ),
@@ -135,45 +115,22 @@ fn terminating(context: &RequestContext, attributes: &AdmissionAttributes<'_>, o
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Request, fixed};
     use meta::GroupVersionKind;
-    use registry::{AuthorizationAttributes, Authorizer, Decision, NoAdmission, UserInfo};
 
-    struct Fixed;
-
-    #[async_trait]
-    impl Namespaces for Fixed {
-        async fn phase(&self, name: &str) -> Result<Option<NamespacePhase>, ApiError> {
-            Ok(match name {
-                "live" | "default" => Some(NamespacePhase::Active),
-                "going" => Some(NamespacePhase::Terminating),
-                _ => None,
-            })
-        }
-    }
-
-    struct AllowAll;
-
-    #[async_trait]
-    impl Authorizer for AllowAll {
-        async fn authorize(&self, _: &AuthorizationAttributes<'_>) -> Decision {
-            Decision::Allow(String::new())
-        }
-    }
-
-    fn context(resource: &'static str) -> RequestContext {
-        let environment = environment::real::environment();
-        let mut context =
-            RequestContext::new(UserInfo::default(), Arc::new(NoAdmission), Arc::new(AllowAll), environment);
-        context.resource = GroupResource::new("", resource);
-        context
+    fn plugin() -> NamespaceLifecycle {
+        NamespaceLifecycle::new(fixed(&[
+            r#"{"metadata":{"name":"live"},"status":{"phase":"Active"}}"#,
+            r#"{"metadata":{"name":"going"},"status":{"phase":"Terminating"}}"#,
+        ]))
     }
 
     async fn admit(operation: Operation, namespace: &str) -> Result<(), ApiError> {
+        let context = Request::create("configmaps", "{}").context;
         let kind = GroupVersionKind::new("", "v1", "ConfigMap");
         let attributes =
             AdmissionAttributes { operation, kind: &kind, name: "a", namespace, old: None, dry_run: false };
-        let plugin = NamespaceLifecycle::new(Arc::new(Fixed));
-        plugin.admit(&context("configmaps"), &attributes, &mut Value::map()).await
+        plugin().admit(&context, &attributes, &mut Value::map()).await
     }
 
     #[tokio::test]
@@ -201,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn the_default_namespace_cannot_be_deleted_and_others_can() {
         let kind = GroupVersionKind::new("", "v1", "Namespace");
-        let plugin = NamespaceLifecycle::new(Arc::new(Fixed));
+        let context = Request::create("namespaces", "{}").context;
         for (name, deletable) in
             [("default", false), ("kube-system", false), ("kube-public", false), ("live", true)]
         {
@@ -213,7 +170,7 @@ mod tests {
                 old: None,
                 dry_run: true,
             };
-            let verdict = plugin.validate(&context("namespaces"), &attributes, None).await;
+            let verdict = plugin().validate(&context, &attributes, None).await;
             assert_eq!(verdict.is_ok(), deletable, "{name}");
         }
     }

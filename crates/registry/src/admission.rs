@@ -7,24 +7,29 @@ use schema::Value;
 
 use crate::context::RequestContext;
 
-/// The admission chain: mutating first, then validating.
+/// The admission chain, or one plugin of it: mutating first, then validating.
+/// A plugin has only the half it needs; the other admits everything.
 #[async_trait]
 pub trait Admission: Send + Sync {
     /// May change the object. Runs on create and on each attempt of an update; not on delete.
     async fn admit(
         &self,
-        context: &RequestContext,
-        attributes: &AdmissionAttributes<'_>,
-        object: &mut Value,
-    ) -> Result<(), ApiError>;
+        _context: &RequestContext,
+        _attributes: &AdmissionAttributes<'_>,
+        _object: &mut Value,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
 
     /// Has the last word; sees the object as it would be stored (none on delete).
     async fn validate(
         &self,
-        context: &RequestContext,
-        attributes: &AdmissionAttributes<'_>,
-        object: Option<&Value>,
-    ) -> Result<(), ApiError>;
+        _context: &RequestContext,
+        _attributes: &AdmissionAttributes<'_>,
+        _object: Option<&Value>,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
 }
 
 /// What a plugin may know of the request, beside the context.
@@ -60,23 +65,4 @@ pub enum Operation {
 /// Admits everything.
 pub struct NoAdmission;
 
-#[async_trait]
-impl Admission for NoAdmission {
-    async fn admit(
-        &self,
-        _: &RequestContext,
-        _: &AdmissionAttributes<'_>,
-        _: &mut Value,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-
-    async fn validate(
-        &self,
-        _: &RequestContext,
-        _: &AdmissionAttributes<'_>,
-        _: Option<&Value>,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-}
+impl Admission for NoAdmission {}
