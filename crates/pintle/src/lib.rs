@@ -3,6 +3,7 @@
 //! Owns flags, wiring, certificates, the data folder and bootstrap; the binary
 //! is this plus signals. Several servers in one process work: there are no globals.
 
+mod backends;
 mod bootstrap;
 mod certificates;
 mod data_folder;

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::server::{
     ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, stopper,
@@ -14,12 +13,11 @@ use auth::{Authenticator, ClientCertificates, SuperuserAuthorizer, TokenFile, Un
 use environment::Environment;
 use registry::{RequestContext, UserInfo};
 use resources::core::service_allocation::Repairs;
-use storage::backend::Backend;
-use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::backends::Backends;
 use crate::bootstrap::bootstrap;
 use crate::certificates::ServingNames;
 use crate::data_folder::{Credentials, DataFolder};
@@ -34,7 +32,7 @@ pub struct Server {
     credentials: Credentials,
     stop: StopOnDrop,
     serving: JoinHandle<()>,
-    backend: Arc<EmbeddedBackend>,
+    backends: Arc<Backends>,
     repairs: Repairs,
 }
 
@@ -91,9 +89,7 @@ impl Server {
     async fn start_in(environment: Environment, flags: ServeFlags) -> anyhow::Result<Server> {
         let folder = DataFolder::open(&flags.storage.data_dir)?;
         // The store's lock keeps a second server out before anything else of the folder is touched.
-        let store =
-            EmbeddedBackend::open(environment.clone(), &folder.store(), EmbeddedOptions::default()).await?;
-        let backend = Arc::new(store);
+        let backends = Arc::new(Backends::open(&environment, &folder.store(), &flags.storage).await?);
         let bind = SocketAddr::new(flags.serving.bind_address, flags.serving.secure_port);
         let listener = TcpListener::bind(bind).await.with_context(|| {
             format!("cannot listen on {bind}: choose another port with --secure-port (0 is any free one)")
@@ -112,7 +108,7 @@ impl Server {
             })?,
         };
         let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
-        let wired = wire(backend.clone(), &environment, &flags, authenticator.clone())?;
+        let wired = wire(backends.clone(), &environment, &flags, authenticator.clone())?;
         let (stopper, stopping) = stopper();
         let services = Arc::new(ApiServices {
             served: ArcSwap::new(wired.served.clone()),
@@ -128,7 +124,7 @@ impl Server {
             stopping: stopping.clone(),
             metrics: Metrics::new(),
             openapi: Default::default(),
-            health_checks: health_checks(backend.clone(), stopping.clone()),
+            health_checks: health_checks(&backends, stopping.clone()),
         });
         let context = || system_context(&services);
         bootstrap(&wired.served, &wired.services, address, context)
@@ -145,7 +141,7 @@ impl Server {
             repairs: wired.services.start_repairs(),
             stop: StopOnDrop(stopper),
             serving,
-            backend,
+            backends,
         })
     }
 
@@ -187,7 +183,7 @@ impl Server {
             tracing::error!(%error, "serving ended badly");
         }
         drop(self.repairs);
-        self.backend.close().await;
+        self.backends.close().await;
     }
 }
 
@@ -201,13 +197,13 @@ impl Drop for StopOnDrop {
 }
 
 fn wire(
-    backend: Arc<EmbeddedBackend>,
+    backends: Arc<Backends>,
     environment: &Environment,
     flags: &ServeFlags,
     authenticator: Arc<Union>,
 ) -> anyhow::Result<wiring::Wired> {
     let definitions = resources::all_definitions(&dependencies(authenticator));
-    wiring::wire(backend, environment, &flags.storage, &flags.services, &flags.api, definitions)
+    wiring::wire(backends, environment, &flags.storage, &flags.services, &flags.api, definitions)
 }
 
 fn authenticator(
@@ -239,38 +235,21 @@ fn authenticator(
     Ok(Arc::new(Union::new(authenticators)))
 }
 
-fn health_checks(backend: Arc<EmbeddedBackend>, stopping: watch::Receiver<bool>) -> Vec<HealthCheck> {
-    /// As --etcd-healthcheck-timeout.
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let store = move |name, asked_by| {
-        let backend = backend.clone();
-        let check = move || {
-            let backend = backend.clone();
-            let answer = async move {
-                let status = tokio::time::timeout(PATIENCE, backend.status()).await;
-                match status {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("the store did not answer in time".to_owned()),
-                }
-            };
-            Box::pin(answer) as futures::future::BoxFuture<'static, Result<(), String>>
-        };
-        HealthCheck { name, asked_by, check: Arc::new(check) }
-    };
+fn health_checks(backends: &Backends, stopping: watch::Receiver<bool>) -> Vec<HealthCheck> {
     let shutdown = move || {
         let stopping = *stopping.borrow();
         let answer =
             async move { if stopping { Err("process is shutting down".to_owned()) } else { Ok(()) } };
         Box::pin(answer) as futures::future::BoxFuture<'static, Result<(), String>>
     };
-    vec![
-        HealthCheck::ping("ping"),
-        HealthCheck::ping("log"),
-        store("etcd", AskedBy::All),
-        store("etcd-readiness", AskedBy::Readyz),
-        HealthCheck { name: "shutdown", asked_by: AskedBy::Readyz, check: Arc::new(shutdown) },
-    ]
+    let mut checks = vec![HealthCheck::ping("ping"), HealthCheck::ping("log")];
+    checks.extend(backends.health_checks());
+    checks.push(HealthCheck {
+        name: "shutdown".into(),
+        asked_by: AskedBy::Readyz,
+        check: Arc::new(shutdown),
+    });
+    checks
 }
 
 /// The server's own requests, made before anybody else's.

@@ -4,6 +4,7 @@
 //! Owns how checks are asked and shown, not what they check: those are handed
 //! in by the wiring.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
@@ -16,7 +17,7 @@ use crate::respond::{self, Body};
 #[derive(Clone)]
 pub struct HealthCheck {
     /// Its name, e.g. `etcd`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Which of the three paths ask it.
     pub asked_by: AskedBy,
     /// Asks. The text of an error goes to the log; the client learns only that it failed.
@@ -35,7 +36,11 @@ pub enum AskedBy {
 impl HealthCheck {
     /// A check that always succeeds: that it answers is the check.
     pub fn ping(name: &'static str) -> HealthCheck {
-        HealthCheck { name, asked_by: AskedBy::All, check: Arc::new(|| Box::pin(async { Ok(()) })) }
+        HealthCheck {
+            name: name.into(),
+            asked_by: AskedBy::All,
+            check: Arc::new(|| Box::pin(async { Ok(()) })),
+        }
     }
 }
 
@@ -71,7 +76,7 @@ async fn all(endpoint: &str, checks: &[&HealthCheck], query: &Query) -> Response
     let mut excluded: Vec<&str> =
         query.all("exclude").flat_map(|names| names.split(',')).filter(|n| !n.is_empty()).collect();
     let results = join_all(checks.iter().map(|check| {
-        let skip = excluded.contains(&check.name);
+        let skip = excluded.contains(&check.name.as_ref());
         async move { if skip { None } else { Some(ask(check).await) } }
     }))
     .await;
@@ -83,7 +88,7 @@ async fn all(endpoint: &str, checks: &[&HealthCheck], query: &Query) -> Response
             Some(true) => text += &format!("[+]{} ok\n", check.name),
             Some(false) => {
                 text += &format!("[-]{} failed: reason withheld\n", check.name);
-                failed.push(check.name);
+                failed.push(check.name.as_ref());
             }
         }
     }
@@ -106,7 +111,7 @@ async fn ask(check: &HealthCheck) -> bool {
     match (check.check)().await {
         Ok(()) => true,
         Err(reason) => {
-            tracing::warn!(check = check.name, reason, "not healthy");
+            tracing::warn!(check = check.name.as_ref(), reason, "not healthy");
             false
         }
     }
@@ -119,7 +124,7 @@ mod tests {
 
     fn checks() -> Vec<HealthCheck> {
         let sick = HealthCheck {
-            name: "etcd-readiness",
+            name: "etcd-readiness".into(),
             asked_by: AskedBy::Readyz,
             check: Arc::new(|| Box::pin(async { Err("gone".to_owned()) })),
         };

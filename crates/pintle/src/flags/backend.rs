@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches};
 use registry::{ServersOverride, parse_servers_overrides};
 use storage::StorageMedia;
 
-use super::{FlagError, duration, flag, number, text};
+use super::{EtcdFlags, FlagError, duration, flag, number, text};
 
 /// The store and the form of what is in it.
 #[derive(Clone, Debug)]
@@ -15,6 +15,12 @@ pub struct BackendFlags {
     pub path_prefix: String,
     /// How new objects of built-in kinds are encoded.
     pub media: StorageMedia,
+    /// The cluster objects lie in; none is the embedded store.
+    pub etcd: Option<EtcdFlags>,
+    /// Time in which the store has to answer `/healthz` and `/livez`.
+    pub healthcheck_timeout: Duration,
+    /// The same of `/readyz`.
+    pub readycheck_timeout: Duration,
     /// Resources that lie in a cluster of their own.
     pub servers_overrides: Vec<ServersOverride>,
     /// Longest time a lease is given to new objects, in seconds.
@@ -38,7 +44,12 @@ const MEDIA_TYPES: [(&str, StorageMedia); 3] = [
 
 pub(super) fn flags() -> Vec<Arg> {
     vec![
-        flag("storage-backend", "NAME", "", "Store of all objects: embedded (the default) or etcd3"),
+        flag(
+            "storage-backend",
+            "NAME",
+            "",
+            "Store of all objects: embedded or etcd3 (the default with --etcd-servers)",
+        ),
         flag(
             "storage-media-type",
             "TYPE",
@@ -46,6 +57,18 @@ pub(super) fn flags() -> Vec<Arg> {
             "Encoding of stored objects of built-in kinds; all encodings are read whatever is written",
         ),
         flag("etcd-prefix", "PATH", "/registry", "Put before all keys of the store"),
+        flag(
+            "etcd-healthcheck-timeout",
+            "DURATION",
+            "2s",
+            "Time in which the store has to answer a health check",
+        ),
+        flag(
+            "etcd-readycheck-timeout",
+            "DURATION",
+            "2s",
+            "Time in which the store has to answer a readiness check",
+        ),
         flag(
             "etcd-servers-overrides",
             "LIST",
@@ -75,11 +98,15 @@ pub(super) fn flags() -> Vec<Arg> {
 
 impl BackendFlags {
     pub(super) fn read(matches: &ArgMatches) -> Result<BackendFlags, FlagError> {
-        check_backend(text(matches, "storage-backend").unwrap_or(EMBEDDED))?;
+        let etcd = EtcdFlags::read(matches)?;
+        check_backend(text(matches, "storage-backend"), etcd.is_some())?;
         Ok(BackendFlags {
             path_prefix: text(matches, "etcd-prefix").unwrap_or_default().to_owned(),
             media: media(text(matches, "storage-media-type").unwrap_or(PROTOBUF))?,
-            servers_overrides: servers_overrides(matches)?,
+            servers_overrides: servers_overrides(matches, etcd.is_some())?,
+            etcd,
+            healthcheck_timeout: duration(matches, "etcd-healthcheck-timeout")?,
+            readycheck_timeout: duration(matches, "etcd-readycheck-timeout")?,
             lease_reuse_seconds: number(matches, "lease-reuse-duration-seconds", "number of seconds")?,
             count_metric_poll_period: duration(matches, "etcd-count-metric-poll-period")?,
             db_metric_poll_interval: duration(matches, "etcd-db-metric-poll-interval")?,
@@ -89,14 +116,23 @@ impl BackendFlags {
 
 const EMBEDDED: &str = "embedded";
 
-fn check_backend(name: &str) -> Result<(), FlagError> {
-    let message = match name {
-        EMBEDDED => return Ok(()),
-        "etcd2" => "etcd2 is no longer a supported storage backend".to_owned(),
-        "etcd3" => "etcd3 cannot be used yet by this server; leave the flag out or give embedded".to_owned(),
-        other => format!("unknown storage type: {other}; allowed values: embedded, etcd3"),
+/// Without a name the servers decide.
+fn check_backend(name: Option<&str>, servers: bool) -> Result<(), FlagError> {
+    let (flag, message) = match (name, servers) {
+        (None, _) | (Some(EMBEDDED), false) | (Some("etcd3"), true) => return Ok(()),
+        (Some("etcd3"), false) => ("etcd-servers", "must be specified".to_owned()),
+        (Some(EMBEDDED), true) => (
+            "etcd-servers",
+            "cannot be used with --storage-backend=embedded; leave one of them out".to_owned(),
+        ),
+        (Some("etcd2"), _) => {
+            ("storage-backend", "etcd2 is no longer a supported storage backend".to_owned())
+        }
+        (Some(other), _) => {
+            ("storage-backend", format!("unknown storage type: {other}; allowed values: embedded, etcd3"))
+        }
     };
-    Err(FlagError { flag: "storage-backend", message })
+    Err(FlagError { flag, message })
 }
 
 fn media(name: &str) -> Result<StorageMedia, FlagError> {
@@ -112,11 +148,11 @@ fn media(name: &str) -> Result<StorageMedia, FlagError> {
 }
 
 /// Judged even where they cannot be used, so that the first error is the right one.
-fn servers_overrides(matches: &ArgMatches) -> Result<Vec<ServersOverride>, FlagError> {
+fn servers_overrides(matches: &ArgMatches, etcd: bool) -> Result<Vec<ServersOverride>, FlagError> {
     let refuse = |message| FlagError { flag: "etcd-servers-overrides", message };
     let given = text(matches, "etcd-servers-overrides").unwrap_or_default();
     let overrides = parse_servers_overrides(given).map_err(|error| refuse(format!("invalid, {error}")))?;
-    if overrides.is_empty() {
+    if overrides.is_empty() || etcd {
         return Ok(overrides);
     }
     Err(refuse("the embedded store keeps all resources in one place; only etcd3 can divide them".to_owned()))
@@ -149,6 +185,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_the_original_texts() {
         for (flag, expected) in [
+            ("--storage-backend=etcd3", "--etcd-servers: must be specified"),
             ("--storage-backend=etcd2", "--storage-backend: etcd2 is no longer a supported storage backend"),
             (
                 "--storage-backend=etcd4",
