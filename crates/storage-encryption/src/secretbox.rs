@@ -1,0 +1,85 @@
+//! NaCl's secretbox as the original stores it: nonce, tag, ciphertext.
+
+use crypto_secretbox::aead::{AeadInPlace, KeyInit};
+use crypto_secretbox::{Tag, XSalsa20Poly1305};
+use environment::Random;
+use storage::TransformError;
+
+use crate::cipher::{BadKey, Cipher, Opened, SHORT, failure, split};
+
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+/// Authenticated, but not bound to the storage key.
+pub(crate) struct Secretbox {
+    cipher: XSalsa20Poly1305,
+}
+
+impl Secretbox {
+    /// Takes 32 bytes.
+    pub(crate) fn new(key: &[u8]) -> Result<Secretbox, BadKey> {
+        let cipher = XSalsa20Poly1305::new_from_slice(key).map_err(|_| BadKey(key.len()))?;
+        Ok(Secretbox { cipher })
+    }
+}
+
+impl Cipher for Secretbox {
+    fn seal(
+        &self,
+        random: &dyn Random,
+        data: &[u8],
+        _context: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TransformError> {
+        let mut nonce = [0; NONCE_BYTES];
+        random.fill(&mut nonce);
+        let mut sealed = data.to_vec();
+        let tag = self
+            .cipher
+            .encrypt_in_place_detached(&nonce.into(), b"", &mut sealed)
+            .map_err(|_| failure("the data cannot be encrypted"))?;
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&tag);
+        out.extend_from_slice(&sealed);
+        Ok(())
+    }
+
+    fn open(&self, sealed: &[u8], _context: &[u8]) -> Opened {
+        let (nonce, sealed) = split::<NONCE_BYTES>(sealed).ok_or_else(|| failure(SHORT))?;
+        let (tag, sealed) = split::<TAG_BYTES>(sealed).ok_or_else(|| failure(SHORT))?;
+        let mut data = sealed.to_vec();
+        self.cipher
+            .decrypt_in_place_detached(&(*nonce).into(), b"", &mut data, Tag::from_slice(tag))
+            // The original's text, whatever it means.
+            .map_err(|_| failure("output array was not large enough for encryption"))?;
+        Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cipher::testing::{Counting, hex};
+
+    #[test]
+    fn a_box_of_nacl_opens() {
+        // The example of "Cryptography in NaCl", section 10: first bytes of plain text and box.
+        let key = hex("1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389");
+        let boxed = Secretbox::new(&key).unwrap();
+        let mut out = Vec::new();
+        boxed.seal(&Counting::default(), b"Kubernetes", b"", &mut out).unwrap();
+        assert_eq!(out.len(), 24 + 16 + 10);
+        assert_eq!(out[..24], (0..24).collect::<Vec<u8>>());
+        assert_eq!(boxed.open(&out, b"elsewhere").unwrap(), b"Kubernetes");
+        out[30] ^= 1;
+        assert!(boxed.open(&out, b"").is_err());
+    }
+
+    #[test]
+    fn damaged_values_and_keys_are_refused() {
+        assert!(Secretbox::new(&[0; 16]).is_err());
+        let boxed = Secretbox::new(&[0; 32]).unwrap();
+        assert_eq!(boxed.open(&[0; 39], b"").unwrap_err().to_string(), SHORT);
+        assert!(boxed.open(&[0; 40], b"").is_err());
+    }
+}
