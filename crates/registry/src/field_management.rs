@@ -36,6 +36,9 @@ pub(crate) struct KindVersions {
     schema: SchemaRef,
     versions: Vec<KindVersion>,
     stored: GroupVersionKind,
+    /// Annotations that the original shows for fields it keeps elsewhere: there
+    /// is always one, of a number.
+    field_annotations: Vec<Cow<'static, str>>,
 }
 
 /// What tracking one write must know; lives as long as the write.
@@ -59,7 +62,12 @@ impl KindVersions {
             ty: schema.kind(&served.group, &served.version, &served.kind).unwrap_or(stored_ty),
             conversion: stored.conversion.clone(),
         };
-        KindVersions { schema: schema.clone(), versions: vec![version], stored: stored.kind.clone() }
+        KindVersions {
+            schema: schema.clone(),
+            versions: vec![version],
+            stored: stored.kind.clone(),
+            field_annotations: definition.field_annotations.clone(),
+        }
     }
 
     pub(crate) fn with(mut self, versions: Vec<KindVersion>) -> KindVersions {
@@ -69,6 +77,21 @@ impl KindVersions {
 
     fn find(&self, api_version: &str) -> Option<&KindVersion> {
         self.versions.iter().find(|version| version.api_version == api_version)
+    }
+
+    fn with_field_annotations<'v>(&self, object: &'v Value) -> Cow<'v, Value> {
+        let annotations = ObjectMeta::of(object).annotations();
+        let missing = |name: &&Cow<'static, str>| !annotations.contains_key(name.as_ref());
+        if object.as_map().is_none_or(schema::Map::is_empty)
+            || !self.field_annotations.iter().any(|name| missing(&name))
+        {
+            return Cow::Borrowed(object);
+        }
+        let mut shown = object.clone();
+        for name in self.field_annotations.iter().filter(missing) {
+            shown.ensure_map(&["metadata", "annotations"]).insert(name.clone(), "0");
+        }
+        Cow::Owned(shown)
     }
 }
 
@@ -86,7 +109,7 @@ impl Versions for KindVersions {
             Some(conversion) if object.as_map().is_some_and(|map| !map.is_empty()) => {
                 conversion.from_stored(object.clone()).map(Cow::Owned)
             }
-            _ => Ok(Cow::Borrowed(object)),
+            _ => Ok(self.with_field_annotations(object)),
         }
     }
 
@@ -170,8 +193,11 @@ pub(crate) fn keep_times(object: &mut Value, old: &Value) {
 /// owns them through it.
 fn reset_fields(def: &ResourceDef, kind: &UpdateKind) -> FieldSet {
     let mut reset = FieldSet::new();
+    for path in def.strategy.reset_fields(kind) {
+        reset.insert_fields(path);
+    }
     if *kind != UpdateKind::Status {
-        if def.has_status() {
+        if def.has_status() && (*kind == UpdateKind::Main || reset.is_empty()) {
             reset.insert_fields(&["status"]);
         }
         return reset;

@@ -11,6 +11,7 @@ use meta::{ApiError, FieldErrors, ObjectMeta};
 use schema::Value;
 
 use crate::context::RequestContext;
+use crate::store::UpdateKind;
 
 /// What is special about a resource. Objects are in the stored version.
 pub trait Strategy: Send + Sync {
@@ -82,6 +83,14 @@ pub trait Strategy: Send + Sync {
     ) -> FieldErrors {
         let _ = (part, context, object, old);
         Vec::new()
+    }
+
+    /// Fields that an update through `kind` cannot change, beside those that no
+    /// resource changes there (`status` through the object, `spec` and kept
+    /// metadata through `status`). Nobody owns them by such an update.
+    fn reset_fields(&self, kind: &UpdateKind) -> &'static [&'static [&'static str]] {
+        let _ = kind;
+        &[]
     }
 
     /// Last normalisation before an object is stored.

@@ -66,6 +66,8 @@ pub fn to_parent(
             fields: replicas_set.clone(),
             fields_version: replicas.api_version.to_owned(),
             api_version,
+            // As the original has it: what comes from a Scale comes without its time.
+            time: None,
             ..owner.clone()
         });
     }

@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 use meta::validation::NameValidation;
 use meta::{FieldError, FieldErrors};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
+use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource, UpdateKind};
 use schema::{Map, Value};
 
 use crate::certificates::GROUP;
@@ -68,6 +68,14 @@ impl Strategy for CertificateSigningRequestStrategy {
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         validate(object)
+    }
+
+    fn reset_fields(&self, kind: &UpdateKind) -> &'static [&'static [&'static str]] {
+        match kind {
+            UpdateKind::Main => &[&["spec"]],
+            UpdateKind::Status => &[&["status", "conditions"]],
+            UpdateKind::Part(_) => &[&["spec"], &["status", "certificate"]],
+        }
     }
 
     fn prepare_for_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {

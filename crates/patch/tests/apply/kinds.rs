@@ -1,0 +1,173 @@
+//! What merges and who owns what in the kinds of lists and maps there are.
+
+use crate::harness::Stored;
+
+fn config_map(metadata: &str) -> String {
+    format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a",{metadata}}}}}"#)
+}
+
+fn deployment(containers: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"d"}},
+            "spec":{{"template":{{"spec":{{"containers":[{containers}]}}}}}}}}"#
+    )
+}
+
+fn names(stored: &Stored, path: &[&str]) -> Vec<String> {
+    stored
+        .object
+        .list_at(path)
+        .iter()
+        .map(|item| item.str_at(&["name"]).unwrap_or_default().to_owned())
+        .collect()
+}
+
+const CONTAINERS: &[&str] = &["spec", "template", "spec", "containers"];
+
+#[test]
+fn an_update_owns_what_it_adds_with_the_lists_and_maps_on_the_way() {
+    let mut stored = Stored::deployment();
+    stored.update("kubectl", &deployment(r#"{"name":"c","image":"i"}"#));
+    assert_eq!(
+        stored.managers(),
+        [concat!(
+            r#"kubectl Update {"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":"#,
+            r#"{".":{},"f:image":{},"f:name":{},"f:resources":{}}}}}}}"#
+        )]
+    );
+}
+
+#[test]
+fn items_of_a_keyed_list_belong_to_whoever_names_them() {
+    let mut stored = Stored::deployment();
+    stored
+        .apply("m1", false, &deployment(r#"{"name":"a","image":"1"},{"name":"b","image":"1"}"#))
+        .expect("new");
+    stored.apply("m2", false, &deployment(r#"{"name":"s","image":"1"}"#)).expect("disjoint");
+    assert_eq!(names(&stored, CONTAINERS), ["a", "b", "s"]);
+    let refusal = stored.apply("m2", false, &deployment(r#"{"name":"b","image":"2"}"#)).expect_err("owned");
+    assert_eq!(
+        refusal,
+        r#"Apply failed with 1 conflict: conflict with "m1": .spec.template.spec.containers[name="b"].image"#
+    );
+    stored.apply("m1", false, &deployment(r#"{"name":"b","image":"1"}"#)).expect("its own");
+    assert_eq!(names(&stored, CONTAINERS), ["b", "s"], "what nobody applies any more goes");
+}
+
+#[test]
+fn the_configuration_orders_the_items_it_names() {
+    let mut stored = Stored::deployment();
+    let apply = |stored: &mut Stored, order: &str| {
+        let items: Vec<String> = order.chars().map(|c| format!(r#"{{"name":"{c}","image":"i"}}"#)).collect();
+        stored.apply("m1", false, &deployment(&items.join(","))).expect("its own");
+        names(stored, CONTAINERS).concat()
+    };
+    assert_eq!(apply(&mut stored, "abc"), "abc");
+    assert_eq!(apply(&mut stored, "cab"), "cab");
+    assert_eq!(apply(&mut stored, "cdab"), "cdab");
+    stored
+        .apply("m2", false, &deployment(r#"{"name":"x","image":"i"},{"name":"d","image":"i"}"#))
+        .expect("shared");
+    assert_eq!(names(&stored, CONTAINERS).concat(), "cxdab");
+}
+
+#[test]
+fn keys_that_are_left_out_have_their_defaults() {
+    let mut stored = Stored::new("", "v1", "Service", "v1");
+    let service = |ports: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"s"}},"spec":{{"ports":[{ports}]}}}}"#
+        )
+    };
+    stored.apply("m1", false, &service(r#"{"port":80,"name":"h"}"#)).expect("new");
+    stored.apply("m2", false, &service(r#"{"port":80,"name":"u","protocol":"UDP"}"#)).expect("another port");
+    assert_eq!(names(&stored, &["spec", "ports"]), ["h", "u"]);
+    assert_eq!(
+        stored.managers()[0],
+        r#"m1 Apply {"f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{}}}}}"#
+    );
+    stored.apply("m2", false, &service("")).expect("gives up");
+    assert_eq!(names(&stored, &["spec", "ports"]), ["h"]);
+    assert_eq!(stored.managers().len(), 1);
+}
+
+#[test]
+fn sets_share_values_and_refuse_repeated_ones() {
+    let mut stored = Stored::config_map();
+    stored.apply("m1", false, &config_map(r#""finalizers":["e.com/a","e.com/b"]"#)).expect("new");
+    stored.apply("m2", false, &config_map(r#""finalizers":["e.com/c","e.com/b"]"#)).expect("shared");
+    let finalizers = |stored: &Stored| {
+        let items = stored.object.list_at(&["metadata", "finalizers"]);
+        items.iter().map(|item| item.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(finalizers(&stored), ["e.com/a", "e.com/c", "e.com/b"]);
+    stored.apply("m1", false, &config_map(r#""finalizers":["e.com/a"]"#)).expect("its own");
+    assert_eq!(finalizers(&stored), ["e.com/a", "e.com/c", "e.com/b"], "m2 holds b still");
+    stored.apply("m2", false, &config_map(r#""labels":{}"#)).expect("gives up");
+    assert_eq!(finalizers(&stored), ["e.com/a"]);
+    let refusal = stored.apply("m1", false, &config_map(r#""finalizers":["x","x"]"#)).expect_err("repeated");
+    assert_eq!(
+        refusal,
+        "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .metadata.finalizers: duplicate entries for key \
+         [=\"x\"]"
+    );
+}
+
+#[test]
+fn atomic_lists_and_items_change_hands_as_a_whole() {
+    let mut stored = Stored::deployment();
+    stored.apply("m1", false, &deployment(r#"{"name":"a","args":["x","y"]}"#)).expect("new");
+    let refusal = stored.apply("m2", false, &deployment(r#"{"name":"a","args":["x"]}"#)).expect_err("owned");
+    assert!(refusal.ends_with(r#"containers[name="a"].args"#), "{refusal}");
+    stored.apply("m2", true, &deployment(r#"{"name":"a","args":["x"]}"#)).expect("by force");
+    assert!(!stored.managers()[0].contains("f:args") && stored.managers()[1].contains("f:args"));
+
+    let mut owned = Stored::config_map();
+    let owner = |uid: &str| {
+        config_map(&format!(
+            r#""ownerReferences":[{{"apiVersion":"v1","kind":"X","name":"x","uid":"{uid}"}}]"#
+        ))
+    };
+    owned.apply("m1", false, &owner("u1")).expect("new");
+    owned.apply("m2", false, &owner("u2")).expect("another");
+    assert_eq!(
+        owned.managers()[0],
+        r#"m1 Apply {"f:metadata":{"f:ownerReferences":{"k:{\"uid\":\"u1\"}":{}}}}"#
+    );
+    assert_eq!(owned.object.list_at(&["metadata", "ownerReferences"]).len(), 2);
+}
+
+#[test]
+fn what_does_not_fit_the_type_is_refused_in_go_s_words() {
+    let mut stored = Stored::config_map();
+    for (body, fault) in [
+        (r#""data":{"x":1}"#, ".data.x: expected string, got &value.valueUnstructured{Value:1}"),
+        (r#""data":["x"]"#, ".data: expected map, got &{[x]}"),
+        (r#""bogus":1"#, ".bogus: field not declared in schema"),
+        (r#""immutable":"yes""#, ".immutable: expected boolean, got &{yes}"),
+        (
+            r#""data":{"x":1},"bogus":2"#,
+            "errors:\n  .bogus: field not declared in schema\n  .data.x: expected string, got &value.valueUnstructured{Value:1}",
+        ),
+    ] {
+        let text = format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},{body}}}"#);
+        let refusal = stored.apply("m", false, &text).expect_err(body);
+        assert_eq!(
+            refusal,
+            format!("failed to create typed patch object (/a; /v1, Kind=ConfigMap): {fault}")
+        );
+    }
+}
+
+#[test]
+fn null_and_empty_are_owned_and_told_apart() {
+    let mut stored = Stored::config_map();
+    let data = |data: &str| {
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{data}}}"#)
+    };
+    stored.apply("m1", false, &data("null")).expect("null");
+    assert_eq!(stored.managers(), [r#"m1 Apply {"f:data":{}}"#]);
+    stored.apply("m1", false, &data(r#"{"x":"1","y":null}"#)).expect("a null member");
+    assert_eq!(stored.managers(), [r#"m1 Apply {"f:data":{"f:x":{},"f:y":{}}}"#]);
+    assert_eq!(stored.object.str_at(&["data", "y"]), Some(""));
+}
