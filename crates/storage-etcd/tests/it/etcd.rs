@@ -10,7 +10,7 @@ use meta::Revision;
 use storage::backend::{Backend, BackendError, KeyValue, LeaseId, Op, RangeRequest, Txn};
 use storage_etcd::{EtcdBackend, EtcdOptions, EtcdTls};
 
-use crate::servers::{Age, server};
+use super::servers::{Age, server};
 
 /// A world in which tests over an etcd of some age run, or are left out.
 pub struct World(pub Age);
