@@ -9,6 +9,7 @@ mod certificates;
 mod data_folder;
 mod dependencies;
 pub mod flags;
+mod kubernetes_endpoints;
 mod server;
 mod stored_form;
 mod tls;

@@ -23,6 +23,7 @@ use crate::certificates::ServingNames;
 use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
 use crate::flags::{AuthenticationFlags, ServeFlags};
+use crate::kubernetes_endpoints::{advertised, reconcile};
 use crate::{tls, wiring};
 
 /// A server that serves until it is shut down or dropped.
@@ -130,6 +131,11 @@ impl Server {
         bootstrap(&wired.served, &wired.services, address, context)
             .await
             .context("cannot make what every cluster has")?;
+        if let Some(address) = advertised(flags.serving.advertise_address, address) {
+            reconcile(&wired.served, address, context)
+                .await
+                .context("cannot tell the cluster where it is")?;
+        }
         let http = Arc::new(::server::Server::new(services, ConnectionLimits::default(), Some(tls)));
         let serving = tokio::spawn(http.serve(listener));
         // Written last: whoever waits for the file finds a server that answers.
@@ -203,7 +209,7 @@ fn wire(
     authenticator: Arc<Union>,
 ) -> anyhow::Result<wiring::Wired> {
     let definitions = resources::all_definitions(&dependencies(authenticator));
-    wiring::wire(backends, environment, &flags.storage, &flags.services, &flags.api, definitions)
+    wiring::wire(backends, environment, &flags.storage, &flags.services, &flags.api, &flags.admission, definitions)
 }
 
 fn authenticator(

@@ -14,6 +14,8 @@ pub struct ServingFlags {
     /// Address to listen on. Unlike the original's default this is loopback:
     /// a server started without a thought must not be open to the network.
     pub bind_address: IpAddr,
+    /// Address that others reach the server at, if it is another.
+    pub advertise_address: Option<IpAddr>,
     /// Port; 0 is any free one.
     pub secure_port: u16,
     /// Certificate and key to show instead of the generated ones.
@@ -27,6 +29,12 @@ pub struct ServingFlags {
 pub(super) fn flags() -> Vec<Arg> {
     vec![
         flag("bind-address", "IP", "127.0.0.1", "Address to listen on; 0.0.0.0 for all"),
+        flag(
+            "advertise-address",
+            "IP",
+            "",
+            "Address told to the cluster as the server's; without it the one listened on",
+        ),
         flag("secure-port", "PORT", "6443", "HTTPS port; 0 takes any free port and prints it"),
         flag(
             "tls-cert-file",
@@ -56,11 +64,16 @@ impl ServingFlags {
                 return Err(FlagError { flag: "tls-cert-file", message });
             }
         };
+        let advertise_address = match text(matches, "advertise-address") {
+            None => None,
+            Some(_) => Some(number(matches, "advertise-address", "IP address")?),
+        };
         let request_timeout = duration(matches, "request-timeout")?;
         if request_timeout.is_zero() {
             return Err(FlagError { flag: "request-timeout", message: "must be more than 0".to_owned() });
         }
         Ok(ServingFlags {
+            advertise_address,
             bind_address: number(matches, "bind-address", "IP address")?,
             secure_port: number(matches, "secure-port", "port between 0 and 65535")?,
             tls,

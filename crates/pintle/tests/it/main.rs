@@ -9,5 +9,6 @@ mod identity;
 mod process;
 mod refusals;
 mod served_set;
+mod services;
 mod start;
 mod stop;

@@ -69,6 +69,15 @@ impl Strategy for EndpointSliceStrategy {
         errors
     }
 
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        let deprecated = text(object, &["addressType"]) == "FQDN";
+        deprecated.then(|| "spec.addressType: FQDN endpoints are deprecated".to_owned()).into_iter().collect()
+    }
+
+    fn warnings_on_update(&self, context: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        self.warnings_on_create(context, object)
+    }
+
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         let between = [text(object, &["addressType"]).into(), ports(object).into(), endpoints(object).into()];
         show::with_name_and_age(object, print, between)

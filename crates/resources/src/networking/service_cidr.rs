@@ -34,12 +34,17 @@ impl Strategy for ServiceCidrStrategy {
     fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         let mut errors = Vec::new();
         let (new, old) = (object.list_at(&["spec", "cidrs"]), old.list_at(&["spec", "cidrs"]));
-        let upgraded = old.len() == 1 && new.len() == 2 && new[0] == old[0];
-        if new != old && !upgraded {
+        let path = at("spec.cidrs");
+        let becomes_dual_stack = old.len() == 1 && new.len() == 2;
+        if new.len() != old.len() && !becomes_dual_stack {
             let shown = Value::List(new.to_vec());
-            errors.push(FieldError::invalid(&at("spec.cidrs"), &shown, check::IMMUTABLE));
-        } else if upgraded {
-            errors = validate(object);
+            return FieldError::invalid(&path, &shown, check::IMMUTABLE).into();
+        }
+        for (i, (new, _)) in new.iter().zip(old).enumerate().filter(|(_, (new, old))| new != old) {
+            errors.push(FieldError::invalid(&path.index(i), new, check::IMMUTABLE));
+        }
+        if becomes_dual_stack {
+            errors.extend(validate(object));
         }
         errors
     }
@@ -85,7 +90,7 @@ fn validate(object: &Value) -> FieldErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{object, problems};
+    use crate::testing::{object, problems, update_problems};
 
     #[test]
     fn one_range_for_each_family() {
@@ -108,6 +113,20 @@ mod tests {
         ] {
             let range = object(&format!(r#"{{"spec":{{"cidrs":{cidrs}}}}}"#));
             assert_eq!(problems(&definition(), &range), expected.into_iter().collect::<Vec<_>>(), "{cidrs}");
+        }
+    }
+    #[test]
+    fn a_range_stays_and_may_be_joined_by_one_of_the_other_family() {
+        for (cidrs, expected) in [
+            (r#"["10.0.0.0/24"]"#, None),
+            (r#"["10.0.0.0/24","fd00::/64"]"#, None),
+            (r#"["10.9.0.0/24"]"#, Some("spec.cidrs[0]: Invalid value: \"10.9.0.0/24\": field is immutable")),
+            ("[]", Some("spec.cidrs: Invalid value: []: field is immutable")),
+        ] {
+            let old = object(r#"{"spec":{"cidrs":["10.0.0.0/24"]}}"#);
+            let new = object(&format!(r#"{{"spec":{{"cidrs":{cidrs}}}}}"#));
+            let expected: Vec<_> = expected.into_iter().collect();
+            assert_eq!(update_problems(&definition(), &new, &old), expected, "{cidrs}");
         }
     }
 }
