@@ -1,4 +1,4 @@
-//! The contract of every backend and every storage, held by the embedded store
+//! The contract of every backend and every storage, held by the embedded store and by the cache over it
 //! in a simulated world: virtual time, a disk that takes its time, tasks in any order.
 
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use simulation::Simulation;
 use storage::conformance::{BackendSuite, Suite};
 use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
+use watch_cache::{CacheConfig, WatchCache};
 
 fn world() -> Simulation {
     Simulation::new(1)
@@ -28,10 +29,30 @@ async fn store(world: &Simulation) -> Suite {
     Suite::new(backend, environment, guard)
 }
 
+async fn cache(world: &Simulation) -> Suite {
+    let environment = world.environment();
+    store(world).await.cached(|storage| {
+        let config = CacheConfig {
+            environment,
+            path_prefix: "/registry".into(),
+            resource_prefix: "/pods".into(),
+            fields: Vec::new(),
+            attributes: None,
+            trigger: None,
+            metrics: Default::default(),
+        };
+        Arc::new(WatchCache::new(storage, config).expect("a good prefix"))
+    })
+}
+
 mod contract {
     storage::conformance::backend_suite!(super::backend, super::world);
 }
 
 mod objects {
     storage::conformance::suite!(super::store, super::world);
+}
+
+mod cached {
+    storage::conformance::suite!(super::cache, super::world);
 }
