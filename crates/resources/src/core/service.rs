@@ -145,10 +145,13 @@ pub(crate) fn needs_health_check(object: &Value) -> bool {
         && object.str_at(&["spec", "externalTrafficPolicy"]) == Some("Local")
 }
 
+/// Who needs certain fields, and which.
+type Needed = (fn(&Value) -> bool, &'static [&'static str]);
+
 /// Drops what a change has made meaningless, unless the client set it anew.
 fn drop_unused_fields(object: &mut Value, old: &Value) {
     let unchanged = |object: &Value, field: &str| object.at(&["spec", field]) == old.at(&["spec", field]);
-    let losing: [(fn(&Value) -> bool, &[&str]); 5] = [
+    let losing: [Needed; 5] = [
         (has_cluster_ip, &["clusterIPs", "ipFamilies", "ipFamilyPolicy"]),
         (needs_health_check, &["healthCheckNodePort"]),
         (is_balanced, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]),
