@@ -76,12 +76,15 @@ impl Backends {
         let Some(etcd) = &flags.backend.etcd else { return Ok(backends) };
         for servers in flags.backend.servers_overrides.iter().map(|over| &over.servers) {
             let name = cluster_name(servers);
-            if name == cluster_name(&etcd.servers) {
-                backends.others.insert(name, backends.main.clone());
-            } else if !backends.others.contains_key(&name) {
-                let place = connect(environment, etcd, servers, flags.compaction_interval).await?;
-                backends.others.insert(name, place);
+            if backends.others.contains_key(&name) {
+                continue;
             }
+            let place = if name == cluster_name(&etcd.servers) {
+                backends.main.clone()
+            } else {
+                connect(environment, etcd, servers, flags.compaction_interval).await?
+            };
+            backends.others.insert(name, place);
         }
         Ok(backends)
     }
@@ -199,6 +202,7 @@ async fn await_answer(
     servers: &[String],
 ) -> anyhow::Result<()> {
     let deadline = environment.clock.monotonic() + CONNECT_PATIENCE;
+    let mut told = false;
     loop {
         let request = RangeRequest { key: "/".into(), count_only: true, ..RangeRequest::default() };
         let error = match tokio::time::timeout(CONNECT_PATIENCE, backend.range(request)).await {
@@ -209,6 +213,10 @@ async fn await_answer(
         if environment.clock.monotonic() >= deadline {
             let (servers, patience) = (servers.join(", "), CONNECT_PATIENCE.as_secs());
             bail!("etcd at {servers} does not answer within {patience} s: {error}");
+        }
+        if !told {
+            tracing::warn!(servers = servers.join(", "), error, "etcd does not answer yet, waiting for it");
+            told = true;
         }
         environment.clock.sleep(CONNECT_PAUSE).await;
     }

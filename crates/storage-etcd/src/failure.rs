@@ -53,8 +53,8 @@ pub(crate) fn unavailable(status: &Status) -> BackendError {
     let mut source = status.source();
     while let Some(error) = source {
         let cause = error.to_string();
-        // Wrapped errors repeat each other.
-        if !text.contains(&cause) {
+        // Wrapped errors repeat each other, and some say nothing.
+        if cause != "transport error" && !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
         source = error.source();

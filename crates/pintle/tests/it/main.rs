@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod bad_input;
-mod etcd;
 mod identity;
+mod over_etcd;
 mod process;
 mod refusals;
 mod served_set;
