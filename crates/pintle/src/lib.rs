@@ -11,6 +11,7 @@ mod dependencies;
 pub mod flags;
 mod kubernetes_endpoints;
 mod server;
+mod store_metrics;
 mod stored_form;
 mod tls;
 mod wiring;

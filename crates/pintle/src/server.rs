@@ -24,7 +24,7 @@ use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
 use crate::flags::{AuthenticationFlags, ServeFlags};
 use crate::kubernetes_endpoints::{advertised, reconcile};
-use crate::{tls, wiring};
+use crate::{store_metrics, tls, wiring};
 
 /// A server that serves until it is shut down or dropped.
 pub struct Server {
@@ -110,6 +110,9 @@ impl Server {
         };
         let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
         let wired = wire(backends.clone(), &environment, &flags, authenticator.clone())?;
+        let metrics = Metrics::new();
+        let main = &backends.place(&[])?.backend;
+        store_metrics::register(&metrics, &flags.storage.backend, &wired.served, main)?;
         let (stopper, stopping) = stopper();
         let services = Arc::new(ApiServices {
             served: ArcSwap::new(wired.served.clone()),
@@ -123,7 +126,7 @@ impl Server {
                 ..RequestLimits::default()
             },
             stopping: stopping.clone(),
-            metrics: Metrics::new(),
+            metrics,
             openapi: Default::default(),
             health_checks: health_checks(&backends, stopping.clone()),
         });

@@ -60,7 +60,7 @@ pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failur
         }
         [""] => Some(Ok(index(&served))),
         ["version"] => Some(Ok(version())),
-        ["metrics"] => Some(Ok(exchange.services.metrics.answer())),
+        ["metrics"] => Some(Ok(exchange.services.metrics.answer().await)),
         ["openapi", "v2"] => Some(swagger(exchange, &served)),
         ["openapi", "v3"] => {
             let index = exchange.services.openapi.of(&served).index();

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{Response, StatusCode};
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -30,7 +32,11 @@ pub struct Metrics {
     inflight: IntGaugeVec,
     /// Requests answered 500 because serving them panicked.
     pub panics: IntCounter,
+    refreshers: Mutex<Vec<Refresher>>,
 }
+
+/// Brings up to date what is not counted as it happens.
+type Refresher = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Metrics {
     /// All at zero.
@@ -58,6 +64,7 @@ impl Metrics {
             durations: durations.expect("valid names"),
             inflight: inflight.expect("valid names"),
             panics: panics.expect("valid names"),
+            refreshers: Mutex::new(Vec::new()),
         };
         metrics.registry.register(Box::new(metrics.requests.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.durations.clone())).expect("registered once");
@@ -69,6 +76,12 @@ impl Metrics {
     /// Where others register what they count.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Has `refresh` run before metrics are read. For numbers that would have
+    /// to be polled otherwise: an idle server asks nobody.
+    pub fn before_reading(&self, refresh: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
+        self.refreshers.lock().push(Arc::new(refresh));
     }
 
     /// Counts a request as running until the guard is dropped.
@@ -114,7 +127,9 @@ impl Metrics {
     }
 
     /// The answer to `GET /metrics`.
-    pub fn answer(&self) -> Response<Body> {
+    pub async fn answer(&self) -> Response<Body> {
+        let refreshers = self.refreshers.lock().clone();
+        futures::future::join_all(refreshers.iter().map(|refresh| refresh())).await;
         let mut out = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             Ok(()) => respond::bytes(StatusCode::OK, CONTENT_TYPE, out),
@@ -147,7 +162,7 @@ mod tests {
             RequestInfo::parse("POST", "/api/v1/namespaces/n/pods", &Query::default()).expect("well-formed");
         let running = metrics.running(&info);
         metrics.answered(&info, true, StatusCode::CREATED, Duration::from_millis(3));
-        let body = metrics.answer().into_body().collect().await.expect("a body").to_bytes();
+        let body = metrics.answer().await.into_body().collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("text");
         assert!(text.contains(r#"apiserver_request_total{code="201",component="apiserver",dry_run="All",group="",resource="pods",scope="namespace",subresource="",verb="POST",version="v1"} 1"#), "{text}");
         assert!(text.contains(r#"apiserver_current_inflight_requests{request_kind="mutating"} 1"#));

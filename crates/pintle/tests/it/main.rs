@@ -8,6 +8,7 @@ mod identity;
 mod over_etcd;
 mod process;
 mod refusals;
+mod served_apis;
 mod served_set;
 mod services;
 mod start;

@@ -29,7 +29,12 @@ impl VirtualResource for NoBindings {
 }
 
 fn definitions() -> Vec<ResourceDef> {
-    resources::definitions(&Dependencies {
+    all_definitions().into_iter().filter(|definition| definition.enabled_by_default).collect()
+}
+
+/// Those that are off by default, too.
+pub fn all_definitions() -> Vec<ResourceDef> {
+    resources::all_definitions(&Dependencies {
         bindings: Arc::new(NoBindings),
         tokens: Arc::new(NoTokens),
         rules: Arc::new(NoRules),
@@ -53,7 +58,7 @@ fn as_many_resources_are_served_as_by_the_original() {
 #[test]
 fn every_kind_served_or_stored_is_in_the_schema_table() {
     let schema = schema::builtin();
-    for definition in definitions() {
+    for definition in all_definitions() {
         let stored = definition.storage().map(|stored| stored.kind.clone());
         // The options of streams are read from the query; they are no bodies.
         let with_body = definition.subresources.iter().filter(|part| part.kind != SubresourceKind::Connect);
@@ -71,7 +76,7 @@ fn every_kind_served_or_stored_is_in_the_schema_table() {
 #[test]
 fn every_stored_kind_has_a_place_of_its_own() {
     let mut places: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for definition in definitions() {
+    for definition in all_definitions() {
         let Some(stored) = definition.storage() else { continue };
         let prefix = stored.prefix.trim_matches('/').to_owned();
         assert!(!prefix.is_empty(), "{}: give its StorageDef a prefix", named(&definition));
@@ -95,7 +100,7 @@ fn every_stored_kind_has_a_place_of_its_own() {
 
 #[test]
 fn every_resource_has_columns_verbs_and_names_in_order() {
-    for definition in definitions() {
+    for definition in all_definitions() {
         let name = named(&definition);
         assert!(!definition.columns.is_empty(), "{name}: say in its ResourceDef which columns are printed");
         assert!(!definition.verbs.is_empty(), "{name}: say in its ResourceDef which verbs are served");
@@ -128,7 +133,7 @@ const CELL_WITHOUT_COLUMN: &str = "ipaddresses";
 #[test]
 fn every_strategy_stands_an_empty_object_and_prints_a_cell_for_each_column() {
     let print = PrintContext { now: Timestamp::UNIX_EPOCH };
-    for definition in definitions() {
+    for definition in all_definitions() {
         let mut object = Value::map();
         definition.strategy.default(&mut object);
         for label in &definition.selectable_fields {
