@@ -33,42 +33,16 @@ pub trait Lister<V>: Send + Sync {
 }
 
 /// Reads a registry Store, without a cache that could lag: an answer is as
-/// fresh as storage. What costs is decoding, so a view is kept for as long as
-/// its object has the same revision, which stands for the same content.
+/// fresh as storage. What costs is decoding, so views are kept.
 pub struct StoreLister<V> {
     store: Arc<Store>,
-    /// By storage key.
-    seen: RwLock<HashMap<Box<[u8]>, Seen<V>>>,
-}
-
-struct Seen<V> {
-    revision: Revision,
-    view: Arc<V>,
+    views: Views<V>,
 }
 
 impl<V: View> StoreLister<V> {
     /// A lister of the store's resource.
     pub fn new(store: Arc<Store>) -> StoreLister<V> {
-        StoreLister { store, seen: RwLock::default() }
-    }
-
-    /// The view of the object at a key, which is decoded only if its revision is new.
-    fn view(
-        &self,
-        key: &[u8],
-        revision: Revision,
-        decode: impl FnOnce() -> Result<Value, ApiError>,
-    ) -> Result<Arc<V>, ApiError> {
-        if let Some(seen) = self.seen.read().get(key).filter(|seen| seen.revision == revision) {
-            return Ok(seen.view.clone());
-        }
-        let view = Arc::new(V::of(&decode()?));
-        let mut seen = self.seen.write();
-        if seen.len() >= VIEWS_MAX {
-            seen.clear();
-        }
-        seen.insert(key.into(), Seen { revision, view: view.clone() });
-        Ok(view)
+        StoreLister { store, views: Views(RwLock::default()) }
     }
 }
 
@@ -76,14 +50,90 @@ impl<V: View> StoreLister<V> {
 impl<V: View> Lister<V> for StoreLister<V> {
     async fn find(&self, namespace: &str, name: &str) -> Result<Option<Arc<V>>, ApiError> {
         let Some(object) = self.store.find_object(namespace, name).await? else { return Ok(None) };
-        self.view(&object.key, object.revision, || self.store.decode(&object)).map(Some)
+        self.views.view(&object.key, object.revision, || self.store.decode(&object)).map(Some)
     }
 
     async fn all(&self) -> Result<Vec<Arc<V>>, ApiError> {
         let objects = self.store.find_all().await?;
         objects
             .iter()
-            .map(|object| self.view(&object.key, object.revision, || self.store.decode(object)))
+            .map(|object| self.views.view(&object.key, object.revision, || self.store.decode(object)))
             .collect()
+    }
+}
+
+/// Views by storage key, each for as long as its object has the same revision,
+/// which stands for the same content.
+struct Views<V>(RwLock<HashMap<Box<[u8]>, (Revision, Arc<V>)>>);
+
+impl<V: View> Views<V> {
+    /// The view of the object at a key, which is decoded only if its revision is new.
+    fn view(
+        &self,
+        key: &[u8],
+        revision: Revision,
+        decode: impl FnOnce() -> Result<Value, ApiError>,
+    ) -> Result<Arc<V>, ApiError> {
+        if let Some((_, view)) = self.0.read().get(key).filter(|(seen, _)| *seen == revision) {
+            return Ok(view.clone());
+        }
+        let view = Arc::new(V::of(&decode()?));
+        let mut views = self.0.write();
+        if views.len() >= VIEWS_MAX && !views.contains_key(key) {
+            views.clear();
+        }
+        views.insert(key.into(), (revision, view.clone()));
+        Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Number(i64);
+
+    impl View for Number {
+        fn of(object: &Value) -> Number {
+            Number(object.as_int().expect("tests hold numbers"))
+        }
+    }
+
+    fn views() -> Views<Number> {
+        Views(RwLock::default())
+    }
+
+    fn view(views: &Views<Number>, key: &str, revision: u64, number: i64) -> i64 {
+        let view = views.view(key.as_bytes(), Revision(revision), || Ok(Value::Int(number)));
+        view.expect("a number").0
+    }
+
+    #[test]
+    fn an_object_is_decoded_once_per_revision() {
+        let views = views();
+        assert_eq!(view(&views, "a", 1, 10), 10);
+        assert_eq!(view(&views, "a", 1, 11), 10, "the same revision is the same content");
+        assert_eq!(view(&views, "a", 2, 12), 12);
+        assert_eq!(view(&views, "b", 2, 13), 13);
+        // An older object, read before a newer one was seen, is not mistaken for it.
+        assert_eq!(view(&views, "a", 1, 14), 14);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_decoded_is_not_remembered() {
+        let views = views();
+        let failure = ApiError::Internal("damaged".to_owned());
+        let failed = views.view(b"a", Revision(1), || Err(failure.clone()));
+        assert_eq!(failed.err(), Some(failure));
+        assert_eq!(view(&views, "a", 1, 1), 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let views = views();
+        for i in 0..=VIEWS_MAX {
+            view(&views, &i.to_string(), 1, 0);
+        }
+        assert_eq!(views.0.read().len(), 1);
     }
 }

@@ -1,15 +1,13 @@
 //! Volume attributes classes name settings a volume can be switched between.
-//! One in use is protected by a finalizer, which every new one gets.
+//! One in use is protected by a finalizer, which admission gives every new one.
 
-use meta::{FieldError, FieldErrors, ObjectMetaMut};
+use meta::{FieldError, FieldErrors};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
 use crate::check::{self, at, text};
 use crate::print as show;
 use crate::storage::{GROUP, storage_class};
-
-const PROTECTION: &str = "kubernetes.io/vac-protection";
 
 /// Volume attributes classes as served.
 pub fn definition() -> ResourceDef {
@@ -31,16 +29,6 @@ pub fn definition() -> ResourceDef {
 struct VolumeAttributesClassStrategy;
 
 impl Strategy for VolumeAttributesClassStrategy {
-    /// The original adds the finalizer in an admission plugin that does nothing else.
-    fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
-        let mut meta = ObjectMetaMut::of(object);
-        let mut finalizers: Vec<String> = meta.view().finalizers().map(str::to_owned).collect();
-        if !finalizers.iter().any(|finalizer| finalizer == PROTECTION) {
-            finalizers.push(PROTECTION.to_owned());
-            meta.set_finalizers(finalizers);
-        }
-    }
-
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
         let driver = text(object, &["driverName"]);
@@ -71,16 +59,7 @@ impl Strategy for VolumeAttributesClassStrategy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{context, object, problems, update_problems};
-
-    #[test]
-    fn a_new_class_is_protected_once() {
-        let mut class = object(r#"{"driverName":"d","parameters":{"a":"b"}}"#);
-        for _ in 0..2 {
-            definition().strategy.prepare_for_create(&context(), &mut class);
-        }
-        assert_eq!(class.at(&["metadata", "finalizers"]), Some(&Value::from(vec![PROTECTION])));
-    }
+    use crate::testing::{object, problems, update_problems};
 
     #[test]
     fn settings_are_given_and_fixed() {
