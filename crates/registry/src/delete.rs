@@ -39,6 +39,10 @@ impl Store {
     ) -> Result<Deleted, ApiError> {
         let key = self.key(&context.namespace, name)?;
         let resource = self.resource(context);
+        if let Some(message) = self.definition().strategy.refuse_delete(name) {
+            let (name, message) = (name.to_owned(), message.to_owned());
+            return Err(ApiError::Forbidden { resource, name, message, causes: Vec::new() });
+        }
         let failed = |error| interpret(error, Verb::Delete, &resource, name);
         let live = self.storage().get(&key, &ResourceVersion::default()).await.map_err(failed)?;
         let live = live.ok_or_else(|| ApiError::not_found(&resource, name))?;

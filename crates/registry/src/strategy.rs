@@ -98,6 +98,13 @@ pub trait Strategy: Send + Sync {
         let _ = object;
     }
 
+    /// Why an object of this name is never deleted, neither alone nor with its
+    /// collection; none if it may be. Asked before anything else of a delete.
+    fn refuse_delete(&self, name: &str) -> Option<&'static str> {
+        let _ = name;
+        None
+    }
+
     /// True if the object is to be deleted gracefully; fills
     /// `options.grace_period_seconds` (D-DEL-5, D-STS-5).
     fn check_graceful_delete(&self, object: &Value, options: &mut DeleteOptions) -> bool {

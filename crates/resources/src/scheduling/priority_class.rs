@@ -79,6 +79,11 @@ impl Strategy for PriorityClassStrategy {
         errors
     }
 
+    fn refuse_delete(&self, name: &str) -> Option<&'static str> {
+        let is_system = SYSTEM_CLASSES.iter().any(|(known, _)| *known == name);
+        is_system.then_some("this is a system priority class and cannot be deleted")
+    }
+
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         let between = [
             object.int_at(&["value"]).unwrap_or_default().into(),
@@ -146,5 +151,12 @@ mod tests {
                 "preemptionPolicy: Invalid value: \"Never\": field is immutable",
             ]
         );
+    }
+
+    #[test]
+    fn the_system_classes_stay() {
+        for (name, stays) in [("system-node-critical", true), ("system-x", false), ("mine", false)] {
+            assert_eq!(definition().strategy.refuse_delete(name).is_some(), stays, "{name}");
+        }
     }
 }
