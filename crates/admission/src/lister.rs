@@ -64,7 +64,12 @@ impl<V: View> Lister<V> for StoreLister<V> {
 
 /// Views by storage key, each for as long as its object has the same revision,
 /// which stands for the same content.
-struct Views<V>(RwLock<HashMap<Box<[u8]>, (Revision, Arc<V>)>>);
+struct Views<V>(RwLock<HashMap<Box<[u8]>, Seen<V>>>);
+
+struct Seen<V> {
+    revision: Revision,
+    view: Arc<V>,
+}
 
 impl<V: View> Views<V> {
     /// The view of the object at a key, which is decoded only if its revision is new.
@@ -74,15 +79,15 @@ impl<V: View> Views<V> {
         revision: Revision,
         decode: impl FnOnce() -> Result<Value, ApiError>,
     ) -> Result<Arc<V>, ApiError> {
-        if let Some((_, view)) = self.0.read().get(key).filter(|(seen, _)| *seen == revision) {
-            return Ok(view.clone());
+        if let Some(seen) = self.0.read().get(key).filter(|seen| seen.revision == revision) {
+            return Ok(seen.view.clone());
         }
         let view = Arc::new(V::of(&decode()?));
         let mut views = self.0.write();
         if views.len() >= VIEWS_MAX && !views.contains_key(key) {
             views.clear();
         }
-        views.insert(key.into(), (revision, view.clone()));
+        views.insert(key.into(), Seen { revision, view: view.clone() });
         Ok(view)
     }
 }

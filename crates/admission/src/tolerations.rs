@@ -19,24 +19,24 @@ pub(crate) fn merge(first: &[Value], second: &[Value]) -> Vec<Value> {
 
 /// True if `wide` tolerates all that `narrow` does.
 fn covers(wide: &Value, narrow: &Value) -> bool {
-    let text = |toleration: &'_ Value, key| toleration.str_at(&[key]).unwrap_or_default().to_owned();
-    let same = |key| text(wide, key) == text(narrow, key);
-    let unset = |key| text(wide, key).is_empty();
-    let exists = text(wide, "operator") == "Exists";
     if wide == narrow {
         return true;
     }
+    let same = |field| text(wide, field) == text(narrow, field);
+    let exists = text(wide, "operator") == "Exists";
     // An empty key that exists is every key, an empty effect every effect.
-    if !same("key") && !(unset("key") && exists) || !same("effect") && !unset("effect") {
-        return false;
-    }
-    if text(wide, "effect") == "NoExecute" && !lasts_as_long(wide, narrow) {
-        return false;
-    }
-    match text(wide, "operator").as_str() {
+    let key = same("key") || exists && text(wide, "key").is_empty();
+    let effect = same("effect") || text(wide, "effect").is_empty();
+    let duration = text(wide, "effect") != "NoExecute" || lasts_as_long(wide, narrow);
+    let value = match text(wide, "operator") {
         "" | "Equal" => text(narrow, "operator") == "Equal" && same("value"),
         _ => exists,
-    }
+    };
+    key && effect && duration && value
+}
+
+fn text<'a>(toleration: &'a Value, field: &str) -> &'a str {
+    toleration.str_at(&[field]).unwrap_or_default()
 }
 
 /// Without a number of seconds a toleration lasts for ever.
