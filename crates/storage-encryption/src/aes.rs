@@ -228,9 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_derives_keys_as_hkdf_expands() {
-        // RFC 5869, test case 3's PRK would need an empty info; this is expansion of
-        // 32 bytes 0b with info 00..1f, computed with another implementation.
+    fn a_seed_seals_with_a_key_derived_by_the_first_bytes() {
         let seeded = SeededGcm::new(&[0x0b; 32]).unwrap();
         let value = sealed(&seeded, b"data", b"/registry/x");
         assert_eq!(value[..32], (0..32).collect::<Vec<u8>>());

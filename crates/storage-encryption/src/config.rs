@@ -10,6 +10,7 @@ use std::time::Duration;
 use meta::FieldErrors;
 use schema::{Map, Value};
 
+pub(crate) use validate::decode_secret;
 pub use validate::validate;
 
 /// API version of the file.

@@ -61,11 +61,30 @@ mod tests {
     use super::*;
     use crate::cipher::testing::{Counting, hex};
 
+    const KEY: &str = "1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389";
+
     #[test]
-    fn a_box_of_nacl_opens() {
-        // The example of "Cryptography in NaCl", section 10: first bytes of plain text and box.
-        let key = hex("1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389");
-        let boxed = Secretbox::new(&key).unwrap();
+    fn the_box_of_nacl_s_documentation_opens() {
+        // "Cryptography in NaCl", section 10.
+        let boxed = Secretbox::new(&hex(KEY)).unwrap();
+        let plain = hex(concat!(
+            "be075fc53c81f2d5cf141316ebeb0c7b5228c52a4c62cbd44b66849b64244ffce5ecbaaf33bd751a1ac728d45e6c6129",
+            "6cdc3c01233561f41db66cce314adb310e3be8250c46f06dceea3a7fa1348057e2f6556ad6b1318a024a838f21af1fde",
+            "048977eb48f59ffd4924ca1c60902e52f0a089bc76897040e082f937763848645e0705"
+        ));
+        let value = hex(concat!(
+            "69696ee955b62b73cd62bda875fc73d68219e0036b7a0b37",
+            "f3ffc7703f9400e52a7dfb4b3d3305d9",
+            "8e993b9f48681273c29650ba32fc76ce48332ea7164d96a4476fb8c531a1186ac0dfc17c98dce87b4da7f011ec48c972",
+            "71d2c20f9b928fe2270d6fb863d51738b48eeee314a7cc8ab932164548e526ae90224368517acfeabd6bb3732bc0e9da",
+            "99832b61ca01b6de56244a9e88d5f9b37973f622a43d14a6599b1f654cb45a74e355a5"
+        ));
+        assert_eq!(boxed.open(&value, b"").unwrap(), plain);
+    }
+
+    #[test]
+    fn what_is_sealed_opens_under_any_storage_key_and_only_whole() {
+        let boxed = Secretbox::new(&hex(KEY)).unwrap();
         let mut out = Vec::new();
         boxed.seal(&Counting::default(), b"Kubernetes", b"", &mut out).unwrap();
         assert_eq!(out.len(), 24 + 16 + 10);

@@ -53,7 +53,7 @@ fn invalid(path: &FieldPath, value: impl Into<Value>, detail: impl Into<String>)
 }
 
 fn overlap(resources: &[String], path: &FieldPath, errors: &mut FieldErrors) {
-    let patterns: Vec<Pattern> = resources.iter().map(|name| Pattern::parse(name)).collect();
+    let patterns: Vec<Pattern<'_>> = resources.iter().map(|name| Pattern::parse(name)).collect();
     let (mut twice, mut masked) = (false, false);
     for (i, a) in patterns.iter().enumerate() {
         for b in &patterns[i + 1..] {
