@@ -21,7 +21,7 @@ pub(crate) async fn delete(
     }
     let mut state = match &request.hint {
         Some(hint) => store.hinted(hint)?,
-        None => store.state(key, store.read(key).await?, false)?,
+        None => store.state(key, store.read(key).await?, false).await?,
     };
     loop {
         if let Err(error) = allowed(key, &request, &state).await {
@@ -30,7 +30,7 @@ pub(crate) async fn delete(
             }
             // The hint may be stale. If it was not, its error is the answer (A-DEL-5).
             let believed = state.revision;
-            state = store.state(key, store.read(key).await?, false)?;
+            state = store.state(key, store.read(key).await?, false).await?;
             if state.revision == believed {
                 return Err(error);
             }
@@ -41,7 +41,7 @@ pub(crate) async fn delete(
             let key = Bytes::copy_from_slice(key.as_bytes());
             return Ok(Arc::new(Object::new(key, response.revision, state.data)));
         }
-        state = store.state(key, take_found(&mut response), false)?;
+        state = store.state(key, take_found(&mut response), false).await?;
     }
 }
 

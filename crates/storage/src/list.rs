@@ -93,7 +93,7 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
     let revision = if resolved.revision.0 == 0 { response.revision } else { resolved.revision };
     let mut items = Vec::new();
     for kv in response.kvs {
-        items.extend(matching(store, kv, options)?);
+        items.extend(matching(store, kv, options).await?);
     }
     Ok(List {
         revision,
@@ -104,8 +104,8 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
 }
 
 /// The object, if it matches.
-fn matching(store: &Inner, kv: KeyValue, options: &ListRequest) -> Result<Option<Arc<Object>>, Error> {
-    let object = store.object(kv)?;
+async fn matching(store: &Inner, kv: KeyValue, options: &ListRequest) -> Result<Option<Arc<Object>>, Error> {
+    let object = store.object(kv).await?;
     if options.predicate.is_empty() {
         return Ok(Some(object));
     }
@@ -201,7 +201,7 @@ impl<'a> Pages<'a> {
             next.extend_from_slice(&kv.key);
             next.push(0);
             self.start = next.into();
-            self.take(kv)?;
+            self.take(kv).await?;
             if self.limit().is_some() && self.is_full() {
                 page.more |= looked_at < keys;
                 break;
@@ -228,8 +228,8 @@ impl<'a> Pages<'a> {
     }
 
     /// A-TRF-3: with the gate, unreadable objects are collected so that the client learns of all of them.
-    fn take(&mut self, kv: KeyValue) -> Result<(), Error> {
-        match matching(self.store, kv, self.options) {
+    async fn take(&mut self, kv: KeyValue) -> Result<(), Error> {
+        match matching(self.store, kv, self.options).await {
             Ok(object) => self.items.extend(object),
             Err(Error::Corrupt { key, message }) => {
                 self.corrupt.push((key, message));

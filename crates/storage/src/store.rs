@@ -140,7 +140,7 @@ impl Storage for ObjectStore {
         let response = store.backend.range(request).await.map_err(|error| backend_error(&key, error))?;
         check_lower_bound(resource_version, response.revision)?;
         match response.kvs.into_iter().next() {
-            Some(kv) => store.object(kv).map(Some),
+            Some(kv) => store.object(kv).await.map(Some),
             None => Ok(None),
         }
     }
@@ -213,9 +213,11 @@ impl Inner {
     }
 
     /// The data behind a stored value, and whether it is stale.
-    pub(crate) fn transform(&self, kv: &KeyValue) -> Result<(Bytes, bool), Error> {
+    pub(crate) async fn transform(&self, kv: &KeyValue) -> Result<(Bytes, bool), Error> {
         self.transformer
-            .from_storage(kv.value.clone(), &kv.key)
+            .from_storage_or_wait(kv.value.clone(), &kv.key)
+            .wait()
+            .await
             .map_err(|error| self.corrupt(&kv.key, Error::Internal(error.to_string())))
     }
 
@@ -228,8 +230,8 @@ impl Inner {
     }
 
     /// The stored object behind a key-value pair.
-    pub(crate) fn object(&self, kv: KeyValue) -> Result<Arc<Object>, Error> {
-        let (data, _) = self.transform(&kv)?;
+    pub(crate) async fn object(&self, kv: KeyValue) -> Result<Arc<Object>, Error> {
+        let (data, _) = self.transform(&kv).await?;
         Ok(Arc::new(Object::new(kv.key, kv.mod_revision, data)))
     }
 
@@ -241,7 +243,7 @@ impl Inner {
     }
 
     /// The live state; a missing object is an error unless `ignore_not_found`.
-    pub(crate) fn state(
+    pub(crate) async fn state(
         &self,
         key: &str,
         kv: Option<KeyValue>,
@@ -254,7 +256,7 @@ impl Inner {
             let (revision, data) = (Revision(0), Bytes::new());
             return Ok(State { revision, data, stale: false, tree: Value::map(), live: true });
         };
-        let (data, stale) = self.transform(&kv)?;
+        let (data, stale) = self.transform(&kv).await?;
         let tree = self.decode(&kv.key, &data, kv.mod_revision)?;
         Ok(State { revision: kv.mod_revision, data, stale, tree, live: true })
     }
@@ -279,7 +281,9 @@ impl Inner {
     ) -> Result<TxnResponse, Error> {
         let value = self
             .transformer
-            .to_storage(data, key.as_bytes())
+            .to_storage_or_wait(data, key.as_bytes())
+            .wait()
+            .await
             .map_err(|error| Error::Internal(error.to_string()))?;
         let bytes = Bytes::copy_from_slice(key.as_bytes());
         // A create that loses needs no more than to know that it lost.

@@ -63,12 +63,12 @@ pub(crate) async fn guaranteed_update(
             Some(found) => found,
             None => store.read(key).await?,
         };
-        state = store.state(key, found, ignore_not_found)?;
+        state = store.state(key, found, ignore_not_found).await?;
     }
 }
 
 async fn fresh(store: &Inner, key: &str, ignore_not_found: bool) -> Result<State, Error> {
-    store.state(key, store.read(key).await?, ignore_not_found)
+    store.state(key, store.read(key).await?, ignore_not_found).await
 }
 
 fn object(key: &str, state: &State) -> Arc<Object> {

@@ -51,6 +51,8 @@ pub(crate) async fn watch(
     let mut watch = StoreWatch {
         stage: Stage::Opening,
         ready: VecDeque::new(),
+        events: VecDeque::new(),
+        batch_reached: Revision(0),
         sent: asked,
         reached: asked,
         bookmark_timer: bookmarks,
@@ -84,6 +86,10 @@ struct StoreWatch {
     stage: Stage,
     /// Events ready to be taken.
     ready: VecDeque<WatchEvent>,
+    /// Changes of one batch that are not ready yet.
+    events: VecDeque<BackendEvent>,
+    /// How far the backend was with that batch.
+    batch_reached: Revision,
     /// Highest revision the reader knows to have been reached: of an event, a bookmark or the start.
     sent: Revision,
     /// Every change up to here has been put into `ready`.
@@ -121,12 +127,16 @@ impl Watch for StoreWatch {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
+            if let Some(event) = self.events.front().cloned() {
+                self.take_event(event).await;
+                continue;
+            }
             match &mut self.stage {
                 Stage::Ended => return None,
                 Stage::Syncing { next, revision } => {
                     let (next, revision) = (next.clone(), *revision);
                     let page = self.read_page(next, revision).await;
-                    self.take_page(page, Revision(0));
+                    self.take_page(page, Revision(0)).await;
                 }
                 Stage::Opening => self.open().await,
                 Stage::Live(watch) => {
@@ -151,6 +161,10 @@ impl Watch for StoreWatch {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
+            if let Some(event) = self.events.front().cloned() {
+                self.take_event(event).now_or_never()?;
+                continue;
+            }
             // Before the live stage there are only answers to wait for.
             let Stage::Live(watch) = &mut self.stage else { return None };
             let batch = watch.next().now_or_never()?;
@@ -169,7 +183,7 @@ impl Watch for StoreWatch {
 impl StoreWatch {
     async fn first_page(&mut self, lower_bound: Revision) {
         let page = self.read_page(self.key.clone(), Revision(0)).await;
-        self.take_page(page, lower_bound);
+        self.take_page(page, lower_bound).await;
     }
 
     async fn read_page(&mut self, key: Bytes, revision: Revision) -> Result<RangeResponse, BackendError> {
@@ -178,7 +192,7 @@ impl StoreWatch {
         self.store.backend.range(request).await
     }
 
-    fn take_page(&mut self, page: Result<RangeResponse, BackendError>, lower_bound: Revision) {
+    async fn take_page(&mut self, page: Result<RangeResponse, BackendError>, lower_bound: Revision) {
         let page = match page {
             Ok(page) => page,
             Err(error) => return self.fail(backend_failure(error)),
@@ -193,12 +207,23 @@ impl StoreWatch {
             return self.fail(api_error(too_large(lower_bound, revision, retry)));
         }
         let next = page.kvs.last().map(|kv| [&kv.key[..], &[0]].concat());
+        // Nothing is ready before all is: who stops waiting reads the page anew.
+        let mut ready = VecDeque::new();
+        let mut failure = None;
+        let view = self.view();
         for kv in page.kvs {
-            match self.seen(kv, None) {
-                Ok(Some(object)) => self.ready.push_back(WatchEvent::Change(EventType::Added, object)),
+            match view.seen(kv, None).await {
+                Ok(Some(object)) => ready.push_back(WatchEvent::Change(EventType::Added, object)),
                 Ok(None) => {}
-                Err(error) => return self.fail(api_error(error)),
+                Err(error) => {
+                    failure = Some(api_error(error));
+                    break;
+                }
             }
+        }
+        self.ready.append(&mut ready);
+        if let Some(error) = failure {
+            return self.fail(error);
         }
         self.stage = match next {
             Some(next) if page.more => Stage::Syncing { next: next.into(), revision },
@@ -236,18 +261,38 @@ impl StoreWatch {
             Some(Err(error)) => return self.fail(backend_failure(error)),
             Some(Ok(batch)) => batch,
         };
-        for event in batch.events {
-            let revision = event.kv.mod_revision;
-            match self.transition(event) {
-                Ok(Some(event)) => {
-                    self.sent = self.sent.max(revision);
-                    self.ready.push_back(event);
-                }
-                Ok(None) => {}
-                Err(error) => return self.fail(error),
-            }
+        self.batch_reached = batch.revision;
+        self.events = batch.events.into_iter().collect();
+        if self.events.is_empty() {
+            self.batch_ends();
         }
-        self.reached = self.reached.max(batch.revision);
+    }
+
+    /// Makes the next event of a batch ready. Who stops waiting loses none: it
+    /// is taken from the batch only when it is done.
+    async fn take_event(&mut self, event: BackendEvent) {
+        let revision = event.kv.mod_revision;
+        let transition = self.view().transition(event).await;
+        self.events.pop_front();
+        match transition {
+            Ok(Some(event)) => {
+                self.sent = self.sent.max(revision);
+                self.ready.push_back(event);
+            }
+            Ok(None) => {}
+            Err(error) => return self.fail(error),
+        }
+        if self.events.is_empty() {
+            self.batch_ends();
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { store: &self.store, predicate: &self.predicate }
+    }
+
+    fn batch_ends(&mut self) {
+        self.reached = self.reached.max(self.batch_reached);
         self.bookmark_if_news();
     }
 
@@ -271,8 +316,23 @@ impl StoreWatch {
         }
     }
 
+    /// Ends the stream with an error, after what is ready (B-40).
+    fn fail(&mut self, error: ApiError) {
+        self.events.clear();
+        self.ready.push_back(WatchEvent::Error(error));
+        self.stage = Stage::Ended;
+    }
+}
+
+/// What decides how a watcher sees a change. Apart from the watch, whose parts must not be shared while it waits.
+struct View<'w> {
+    store: &'w Inner,
+    predicate: &'w Predicate,
+}
+
+impl View<'_> {
     /// The table of B.2.
-    fn transition(&self, event: BackendEvent) -> Result<Option<WatchEvent>, ApiError> {
+    async fn transition(&self, event: BackendEvent) -> Result<Option<WatchEvent>, ApiError> {
         let BackendEvent { kind, kv, previous } = event;
         let revision = kv.mod_revision;
         let created = kind == BackendEventKind::Put && kv.create_revision == kv.mod_revision;
@@ -283,17 +343,20 @@ impl StoreWatch {
         };
         let (new, old) = match (kind, previous) {
             (BackendEventKind::Delete, Some(previous)) => {
-                (None, self.seen(previous, Some(revision)).map_err(corrupt_deleted)?)
+                (None, self.seen(previous, Some(revision)).await.map_err(corrupt_deleted)?)
             }
             // Without a selector the object before matched, whatever it was.
             (_, Some(_)) if self.predicate.is_empty() => {
-                let new = self.seen(kv, None).map_err(api_error)?;
+                let new = self.seen(kv, None).await.map_err(api_error)?;
                 return Ok(new.map(|object| WatchEvent::Change(EventType::Modified, object)));
             }
             (_, previous) => {
-                let new = self.seen(kv, None).map_err(api_error)?;
-                let old = previous.map(|previous| self.seen(previous, Some(revision))).transpose();
-                (new, old.map_err(api_error)?.flatten())
+                let new = self.seen(kv, None).await.map_err(api_error)?;
+                let old = match previous {
+                    Some(previous) => self.seen(previous, Some(revision)).await.map_err(api_error)?,
+                    None => None,
+                };
+                (new, old)
             }
         };
         Ok(match (old, new) {
@@ -305,21 +368,15 @@ impl StoreWatch {
     }
 
     /// The object as the watcher sees it, none if it does not match. `revision` overrides the object's own.
-    fn seen(&self, kv: KeyValue, revision: Option<Revision>) -> Result<Option<Arc<Object>>, Error> {
+    async fn seen(&self, kv: KeyValue, revision: Option<Revision>) -> Result<Option<Arc<Object>>, Error> {
         let revision = revision.unwrap_or(kv.mod_revision);
-        let (data, _) = self.store.transform(&kv)?;
+        let (data, _) = self.store.transform(&kv).await?;
         if !self.predicate.is_empty()
             && !self.predicate.matches(&self.store.decode(&kv.key, &data, revision)?)
         {
             return Ok(None);
         }
         Ok(Some(Arc::new(Object::new(kv.key, revision, data))))
-    }
-
-    /// Ends the stream with an error, after what is ready (B-40).
-    fn fail(&mut self, error: ApiError) {
-        self.ready.push_back(WatchEvent::Error(error));
-        self.stage = Stage::Ended;
     }
 }
 
