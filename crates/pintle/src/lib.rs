@@ -5,6 +5,7 @@
 
 mod backends;
 mod bootstrap;
+mod cache_metrics;
 mod certificates;
 mod data_folder;
 mod dependencies;

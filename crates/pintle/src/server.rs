@@ -24,7 +24,7 @@ use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
 use crate::flags::{AuthenticationFlags, ServeFlags};
 use crate::kubernetes_endpoints::{advertised, reconcile};
-use crate::{store_metrics, tls, wiring};
+use crate::{cache_metrics, store_metrics, tls, wiring};
 
 /// A server that serves until it is shut down or dropped.
 pub struct Server {
@@ -112,6 +112,8 @@ impl Server {
         let wired = wire(backends.clone(), &environment, &flags, authenticator.clone())?;
         let metrics = Metrics::new();
         let main = &backends.place(&[])?.backend;
+        let caches = wired.caches;
+        metrics.append(Box::new(move |out| cache_metrics::write(&caches, out)));
         store_metrics::register(&metrics, &flags.storage.backend, &wired.served, main)?;
         let (stopper, stopping) = stopper();
         let services = Arc::new(ApiServices {
@@ -212,7 +214,15 @@ fn wire(
     authenticator: Arc<Union>,
 ) -> anyhow::Result<wiring::Wired> {
     let definitions = resources::all_definitions(&dependencies(authenticator));
-    wiring::wire(backends, environment, &flags.storage, &flags.services, &flags.api, &flags.admission, definitions)
+    wiring::wire(
+        backends,
+        environment,
+        &flags.storage,
+        &flags.services,
+        &flags.api,
+        &flags.admission,
+        definitions,
+    )
 }
 
 fn authenticator(

@@ -17,9 +17,10 @@ use registry::{
 use resources::core::service_allocation::{ServiceAllocator, ServiceAllocatorConfig};
 use schema::{Schema, TypeId, Value};
 use storage::{Attributes, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage};
-use watch_cache::{CacheConfig, WatchCache};
+use watch_cache::{CacheConfig, CacheMetrics, WatchCache};
 
 use crate::backends::Backends;
+use crate::cache_metrics::CachesMetrics;
 use crate::flags::{AdmissionFlags, ApiFlags, ServiceFlags, StorageFlags};
 use crate::stored_form::{self, StoredForms};
 
@@ -31,6 +32,8 @@ pub struct Wired {
     pub admission: Arc<dyn Admission>,
     /// Addresses and node ports of services. Nothing is prepared yet.
     pub services: ServiceAllocator,
+    /// What the watch caches count.
+    pub caches: CachesMetrics,
 }
 
 /// Puts the rooms together over the stores.
@@ -52,6 +55,7 @@ pub fn wire(
         schema: schema::builtin(),
         storages: HashMap::new(),
         versions: versions(&definitions),
+        caches: CachesMetrics::new(),
         forms: StoredForms::new(&flags.backend, &definitions, &enabled),
     };
     let services = wiring.service_allocator(&definitions, service_flags)?;
@@ -63,9 +67,10 @@ pub fn wire(
         wiring.serve(definition).with_context(|| format!("cannot serve {name}"))
     });
     let served = Arc::new(Served::new(resources.collect::<anyhow::Result<Vec<_>>>()?));
+    let caches = wiring.caches;
     let parts = Parts { served: &served, options: &admission_flags.options };
     let admission = admission_flags.plugins.chain(&parts)?;
-    Ok(Wired { served, admission: Arc::new(admission), services })
+    Ok(Wired { served, admission: Arc::new(admission), services, caches })
 }
 
 /// The versions of each stored kind, by key prefix.
@@ -94,6 +99,7 @@ struct Wiring<'a> {
     /// By key prefix: the versions in which the objects below it are served.
     versions: HashMap<String, Vec<KindVersion>>,
     forms: StoredForms,
+    caches: CachesMetrics,
 }
 
 impl Wiring<'_> {
@@ -201,7 +207,7 @@ impl Wiring<'_> {
 
     /// The storage behind a watch cache, unless the flags say otherwise.
     fn cached(
-        &self,
+        &mut self,
         storage: Arc<dyn Storage>,
         definition: &Arc<ResourceDef>,
         path_prefix: String,
@@ -210,6 +216,8 @@ impl Wiring<'_> {
         if !self.flags.watch_cache.caches(&definition.group_resource().to_string()) {
             return Ok(storage);
         }
+        let metrics = Arc::<CacheMetrics>::default();
+        self.caches.push((definition.group_resource(), metrics.clone()));
         let fields: Vec<String> = definition.selectable_fields.iter().map(ToString::to_string).collect();
         let trigger = fields.iter().find(|field| *field == NODE_NAME).cloned();
         let cache = WatchCache::new(
@@ -221,7 +229,7 @@ impl Wiring<'_> {
                 fields,
                 attributes: Some(Arc::new(Fields(definition.clone()))),
                 trigger,
-                metrics: Arc::default(),
+                metrics,
             },
         )?;
         Ok(Arc::new(cache))

@@ -13,7 +13,8 @@ use registry::{Outcome, SchemaRef, ServedResource};
 use schema::{Schema, TypeId, Value};
 use storage::Object;
 
-use crate::negotiation::{MediaType, Output};
+use crate::negotiation::{MediaType, MetaVersion, Output};
+use crate::table;
 
 /// Types of the API itself, in the built-in table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,22 @@ pub fn item_protobuf(resource: &ServedResource, item: Item<'_>) -> Result<Bytes,
     })
 }
 
+/// JSON of the object's metadata alone, kind and apiVersion `meta.k8s.io/v1`; made once per stored object.
+pub fn partial_json(resource: &ServedResource, item: Item<'_>) -> Result<Bytes, ApiError> {
+    cached_stored(resource, item, Form::PartialJson, |tree| {
+        let mut out = Vec::with_capacity(512);
+        table::put_partial(&resource.definition, tree, MetaVersion::V1, &mut out);
+        out
+    })
+}
+
+/// The message of the object's metadata alone; made once per stored object.
+pub fn partial_protobuf(resource: &ServedResource, item: Item<'_>) -> Result<Bytes, ApiError> {
+    cached_stored(resource, item, Form::PartialProtobuf, |tree| {
+        table::partial_protobuf(&resource.definition, tree)
+    })
+}
+
 /// The object as a tree in the version served, with kind and apiVersion.
 pub fn tree(resource: &ServedResource, item: Item<'_>) -> Result<Value, ApiError> {
     Ok(named(resource, served(resource, stored_tree(resource, item)?.into_owned())?))
@@ -206,12 +223,16 @@ pub fn set_kind(tree: &mut Value, gvk: &GroupVersionKind) {
 enum Form {
     Json = 0,
     Protobuf = 1,
+    /// Metadata alone (v1), as JSON.
+    PartialJson = 2,
+    /// Metadata alone, as a message.
+    PartialProtobuf = 3,
 }
 
 /// The tag under which a form is kept. Types of the versions of one resource
 /// must differ, as they do in the built-in table, or they would share encodings.
 fn tag(resource: &ServedResource, form: Form) -> u32 {
-    resource.ty.0 << 1 | form as u32
+    resource.ty.0 << 2 | form as u32
 }
 
 fn cached(
@@ -224,6 +245,20 @@ fn cached(
         let tree = served(resource, stored_tree(resource, item)?.into_owned())?;
         Ok(Bytes::from(make(tree)))
     };
+    match item {
+        Item::Stored(object) => object.encodings.get_or_make(tag(resource, form), encode),
+        Item::Tree(_) => encode(),
+    }
+}
+
+/// As [`cached`], for forms made of the object as it is stored.
+fn cached_stored(
+    resource: &ServedResource,
+    item: Item<'_>,
+    form: Form,
+    make: impl FnOnce(&Value) -> Vec<u8>,
+) -> Result<Bytes, ApiError> {
+    let encode = || Ok(Bytes::from(make(&*stored_tree(resource, item)?)));
     match item {
         Item::Stored(object) => object.encodings.get_or_make(tag(resource, form), encode),
         Item::Tree(_) => encode(),

@@ -33,7 +33,7 @@ pub use connections::{ConnectionLimits, Server, Stopper, stopper};
 pub use documents::OpenApi;
 pub use filters::{Connection, RequestBody, handle};
 pub use health::{AskedBy, HealthCheck};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, WriteMetrics};
 pub use services::{ApiServices, RequestLimits};
 
 /// Version of Kubernetes whose API is served, as `/version` tells it.

@@ -3,7 +3,7 @@
 //! One registry per server, because several servers may live in one process.
 //! Owns the request metrics; others register theirs in [`Metrics::registry`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -24,9 +24,14 @@ const LATENCY_BUCKETS: &[f64] = &[
     20.0, 30.0, 45.0, 60.0,
 ];
 
+/// Appends metrics in the text format.
+pub type WriteMetrics = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
+
 /// What the server counts.
 pub struct Metrics {
     registry: Registry,
+    /// Write what others count without a registry.
+    others: OnceLock<WriteMetrics>,
     requests: IntCounterVec,
     durations: HistogramVec,
     inflight: IntGaugeVec,
@@ -60,6 +65,7 @@ impl Metrics {
         // Names and labels are constants, so making and registering them cannot fail.
         let metrics = Metrics {
             registry,
+            others: OnceLock::new(),
             requests: requests.expect("valid names"),
             durations: durations.expect("valid names"),
             inflight: inflight.expect("valid names"),
@@ -71,6 +77,13 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.inflight.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.panics.clone())).expect("registered once");
         Arc::new(metrics)
+    }
+
+    /// Has `write` called at the end of each answer, to append metrics in the
+    /// text format that are kept elsewhere. Only the first call counts.
+    pub fn append(&self, write: WriteMetrics) {
+        // Whoever comes second comes too late, which is what is promised.
+        let _ = self.others.set(write);
     }
 
     /// Where others register what they count.
@@ -132,7 +145,12 @@ impl Metrics {
         futures::future::join_all(refreshers.iter().map(|refresh| refresh())).await;
         let mut out = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
-            Ok(()) => respond::bytes(StatusCode::OK, CONTENT_TYPE, out),
+            Ok(()) => {
+                if let Some(write) = self.others.get() {
+                    write(&mut out);
+                }
+                respond::bytes(StatusCode::OK, CONTENT_TYPE, out)
+            }
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");
                 respond::text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written\n")

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use meta::{ApiError, GroupVersionKind, Revision};
 use registry::ServedResource;
 use schema::Value;
-use storage::{List, ListItems};
+use storage::{List, ListItems, Object};
 
 use crate::encode::{self, Item};
 use crate::negotiation::{MediaType, MetaVersion, Output, header};
@@ -146,12 +146,21 @@ struct ListWriter {
     first: bool,
 }
 
-/// Objects to write, or (protobuf) messages already made, because the
+/// Objects to write: as JSON, or as messages, which were measured because the
 /// envelope in front of them needs their length.
 enum Pieces {
     Objects(ListItems),
     Trees(std::vec::IntoIter<Value>),
-    Messages(std::vec::IntoIter<Bytes>),
+    Messages(std::vec::IntoIter<Arc<Object>>),
+    MessageTrees(std::vec::IntoIter<Value>),
+}
+
+/// The protobuf message of one object of a list.
+fn message_of(resource: &ServedResource, form: &ListForm, item: Item<'_>) -> Result<Bytes, ApiError> {
+    match form {
+        ListForm::Objects => encode::item_protobuf(resource, item),
+        ListForm::Partial(_) | ListForm::Table(_) => encode::partial_protobuf(resource, item),
+    }
 }
 
 impl ListWriter {
@@ -179,27 +188,29 @@ impl ListWriter {
         items: Items,
         form: ListForm,
     ) -> Result<ListWriter, ApiError> {
-        let message_of = |item: Item<'_>| match form {
-            ListForm::Objects => encode::item_protobuf(&resource, item),
-            ListForm::Partial(_) | ListForm::Table(_) => {
-                let tree = encode::stored_tree(&resource, item)?;
-                Ok(Bytes::from(table::partial_protobuf(&resource.definition, &tree)))
-            }
+        // Everything is encoded before the first byte goes out, because the envelope tells the length. The
+        // encodings stay beside the objects, so only the objects are held here.
+        let mut length = 0;
+        let mut measure = |item: Item<'_>| -> Result<(), ApiError> {
+            length += wire::field_len(message_of(&resource, &form, item)?.len());
+            Ok(())
         };
-        let messages: Vec<Bytes> = match items {
+        let items = match items {
             Items::Stored(objects) => {
-                objects.map(|object| message_of(Item::Stored(&object))).collect::<Result<_, ApiError>>()?
+                let objects: Vec<Arc<Object>> = objects.collect();
+                objects.iter().try_for_each(|object| measure(Item::Stored(object)))?;
+                Pieces::Messages(objects.into_iter())
             }
             Items::Trees(trees) => {
-                trees.iter().map(|tree| message_of(Item::Tree(tree))).collect::<Result<_, _>>()?
+                trees.iter().try_for_each(|tree| measure(Item::Tree(tree)))?;
+                Pieces::MessageTrees(trees.into_iter())
             }
         };
         let mut message = Vec::new();
         wire::put_bytes(1, &metadata.protobuf(), &mut message);
-        let length = message.len() + messages.iter().map(|item| wire::field_len(item.len())).sum::<usize>();
+        let length = length + message.len();
         let (head, tail) = open_envelope(&list_kind(&resource, &form), length);
         let head = [head, message].concat();
-        let items = Pieces::Messages(messages.into_iter());
         Ok(ListWriter { resource, form, head: Some(head), items, tail, first: true })
     }
 
@@ -223,7 +234,7 @@ impl ListWriter {
         let empty_is_null = matches!(self.form, ListForm::Table(_))
             && table::empty_rows_are_null(&self.resource.definition.columns);
         match (&self.items, self.first) {
-            (Pieces::Messages(_), _) => {}
+            (Pieces::Messages(_) | Pieces::MessageTrees(_), _) => {}
             (Pieces::Objects(_) | Pieces::Trees(_), false) => out.push(b']'),
             (Pieces::Objects(_) | Pieces::Trees(_), true) if empty_is_null => out.extend_from_slice(b"null"),
             (Pieces::Objects(_) | Pieces::Trees(_), true) => out.extend_from_slice(b"[]"),
@@ -236,10 +247,15 @@ impl ListWriter {
         let object;
         let tree;
         let item = match &mut self.items {
-            Pieces::Messages(messages) => {
-                let next = messages.next();
-                next.iter().for_each(|message| wire::put_bytes(2, message, out));
-                return Ok(next.is_some());
+            Pieces::Messages(objects) => {
+                let Some(next) = objects.next() else { return Ok(false) };
+                wire::put_bytes(2, &message_of(&self.resource, &self.form, Item::Stored(&next))?, out);
+                return Ok(true);
+            }
+            Pieces::MessageTrees(trees) => {
+                let Some(next) = trees.next() else { return Ok(false) };
+                wire::put_bytes(2, &message_of(&self.resource, &self.form, Item::Tree(&next))?, out);
+                return Ok(true);
             }
             Pieces::Objects(objects) => {
                 let Some(next) = objects.next() else { return Ok(false) };
@@ -255,6 +271,9 @@ impl ListWriter {
         out.push(if std::mem::take(&mut self.first) { b'[' } else { b',' });
         match &self.form {
             ListForm::Objects => out.extend_from_slice(&encode::item_json(&self.resource, item)?),
+            ListForm::Partial(MetaVersion::V1) => {
+                out.extend_from_slice(&encode::partial_json(&self.resource, item)?);
+            }
             ListForm::Partial(version) => {
                 let tree = encode::stored_tree(&self.resource, item)?;
                 table::put_partial(&self.resource.definition, &tree, *version, out);

@@ -278,11 +278,7 @@ impl Storage for WatchCache {
             return self.inner().list(key, options).await;
         };
         // C-LST-6.
-        let limit = if options.resource_version.is_zero() && options.continue_token.is_empty() {
-            0
-        } else {
-            options.limit
-        };
+        let limit = if options.resource_version.is_zero() { 0 } else { options.limit };
         let options = ListRequest { limit, ..options };
         let Source { generation, objects, revision, start } = source;
         let kept = (limit > 0).then(|| objects.clone());

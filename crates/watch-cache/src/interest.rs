@@ -2,10 +2,12 @@
 //! see, so that an update costs only those it concerns.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 
-use tokio::sync::Notify;
+use futures::task::AtomicWaker;
 
 /// What a watcher must hear of. Coarser than its selector, never finer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,20 +29,22 @@ pub(crate) enum Interest {
 pub(crate) struct Signal {
     /// Number of the first event not seen yet, plus 1; 0 if there is none.
     pending: AtomicU64,
-    wake: Notify,
+    nudged: AtomicBool,
+    waker: AtomicWaker,
 }
 
 impl Signal {
     /// There is an event with this number.
     pub(crate) fn raise(&self, event: u64) {
         if self.pending.compare_exchange(0, event + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.wake.notify_one();
+            self.waker.wake();
         }
     }
 
     /// Wakes the watcher without an event.
     pub(crate) fn nudge(&self) {
-        self.wake.notify_one();
+        self.nudged.store(true, Ordering::Release);
+        self.waker.wake();
     }
 
     /// The number of the first event not seen, if any; from now on there is none.
@@ -53,9 +57,23 @@ impl Signal {
         self.pending.load(Ordering::Acquire) != 0
     }
 
-    /// Completes when raised or nudged; a call while nobody waits is kept.
+    /// Completes when there is an event or a nudge; only the watcher itself may wait.
     pub(crate) async fn raised(&self) {
-        self.wake.notified().await;
+        poll_fn(|context| {
+            if !self.is_ready() {
+                self.waker.register(context.waker());
+                // What came in between did not find the waker.
+                if !self.is_ready() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_raised() || self.nudged.swap(false, Ordering::AcqRel)
     }
 }
 

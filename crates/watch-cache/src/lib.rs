@@ -29,4 +29,4 @@ mod shared;
 mod watcher;
 
 pub use cache::{CacheConfig, WatchCache};
-pub use metrics::CacheMetrics;
+pub use metrics::{CacheMetrics, METRICS, Metric, MetricKind};

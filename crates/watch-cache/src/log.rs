@@ -89,8 +89,6 @@ pub(crate) struct Log {
     capacity: usize,
     bytes: usize,
     pub(crate) interests: Interests,
-    /// Nothing will be appended any more.
-    pub(crate) closed: bool,
 }
 
 impl Log {
@@ -103,7 +101,6 @@ impl Log {
             capacity: CAPACITY_EVENTS_MIN,
             bytes: 0,
             interests: Interests::default(),
-            closed: false,
         }
     }
 

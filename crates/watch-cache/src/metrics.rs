@@ -48,6 +48,126 @@ pub struct CacheMetrics {
     pub watchers: AtomicU64,
 }
 
+/// Type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only rises.
+    Counter,
+    /// May fall.
+    Gauge,
+}
+
+/// One number under its name.
+pub struct Metric {
+    /// E.g. `apiserver_watch_cache_events_received_total`.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Type.
+    pub kind: MetricKind,
+    /// Labels beside group and resource, e.g. `status="success"`; may be empty.
+    pub labels: &'static str,
+    /// Reads it.
+    pub value: fn(&CacheMetrics) -> &AtomicU64,
+}
+
+/// All metrics of a cache; those of one name stand together.
+pub const METRICS: &[Metric] = &[
+    counter("apiserver_cache_list_total", "Lists answered from the watch cache.", "", |m| &m.list_total),
+    counter(
+        "apiserver_cache_list_fetched_objects_total",
+        "Objects looked at for limited lists from the watch cache.",
+        "",
+        |m| &m.list_fetched_objects_total,
+    ),
+    counter(
+        "apiserver_cache_list_returned_objects_total",
+        "Objects returned by limited lists from the watch cache.",
+        "",
+        |m| &m.list_returned_objects_total,
+    ),
+    counter("apiserver_init_events_total", "Initial events of watches.", "", |m| &m.init_events_total),
+    counter("apiserver_terminated_watchers_total", "Watchers closed because they were too slow.", "", |m| {
+        &m.terminated_watchers_total
+    }),
+    counter("apiserver_watch_cache_events_received_total", "Events received by the watch cache.", "", |m| {
+        &m.events_received_total
+    }),
+    counter("apiserver_watch_cache_events_dispatched_total", "Events dispatched to watchers.", "", |m| {
+        &m.events_dispatched_total
+    }),
+    counter("apiserver_watch_cache_initializations_total", "Times the watch cache was filled.", "", |m| {
+        &m.initializations_total
+    }),
+    gauge("apiserver_watch_cache_resource_version", "Revision the watch cache has applied.", |m| {
+        &m.resource_version
+    }),
+    counter(
+        "apiserver_watch_cache_consistent_read_total",
+        "Consistent reads, by whether the cache answered.",
+        "success=\"true\",fallback=\"false\"",
+        |m| &m.consistent_reads_total,
+    ),
+    counter(
+        "apiserver_watch_cache_consistent_read_total",
+        "Consistent reads, by whether the cache answered.",
+        "success=\"true\",fallback=\"true\"",
+        |m| &m.consistent_reads_fallback_total,
+    ),
+    gauge("watch_cache_capacity", "Events the watch cache may hold.", |m| &m.capacity),
+    counter("watch_cache_capacity_increase_total", "Times the capacity was doubled.", "", |m| {
+        &m.capacity_increase_total
+    }),
+    counter("watch_cache_capacity_decrease_total", "Times the capacity was halved.", "", |m| {
+        &m.capacity_decrease_total
+    }),
+    counter(
+        "apiserver_storage_consistency_checks_total",
+        "Comparisons of the watch cache with the storage.",
+        "status=\"success\"",
+        |m| &m.consistency_checks_success_total,
+    ),
+    counter(
+        "apiserver_storage_consistency_checks_total",
+        "Comparisons of the watch cache with the storage.",
+        "status=\"failure\"",
+        |m| &m.consistency_checks_failure_total,
+    ),
+    counter(
+        "apiserver_storage_consistency_checks_total",
+        "Comparisons of the watch cache with the storage.",
+        "status=\"error\"",
+        |m| &m.consistency_checks_error_total,
+    ),
+    gauge("apiserver_registered_watchers", "Watches open now.", |m| &m.watchers),
+];
+
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static str,
+    value: fn(&CacheMetrics) -> &AtomicU64,
+) -> Metric {
+    Metric { name, help, kind: MetricKind::Counter, labels, value }
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: fn(&CacheMetrics) -> &AtomicU64) -> Metric {
+    Metric { name, help, kind: MetricKind::Gauge, labels: "", value }
+}
+
 pub(crate) fn add(counter: &AtomicU64, count: usize) {
     counter.fetch_add(count as u64, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_one_name_stand_together() {
+        let mut names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        names.dedup();
+        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), distinct.len());
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -73,6 +73,8 @@ pub(crate) struct Generation {
     /// Tells those who wait for `reached`.
     progressed: Notify,
     pub(crate) log: RwLock<Log>,
+    /// Nothing will be appended any more.
+    closed: AtomicBool,
     /// States that lists are in the middle of.
     pinned: Mutex<VecDeque<(Revision, Objects)>>,
 }
@@ -224,6 +226,7 @@ impl Generation {
             tracker,
             progressed: Notify::new(),
             log: RwLock::new(Log::new(revision)),
+            closed: AtomicBool::new(false),
             pinned: Mutex::default(),
         }
     }
@@ -292,11 +295,14 @@ impl Generation {
 
     /// Ends all watches of this generation.
     pub(crate) fn close(&self) {
-        let mut log = self.log.write();
-        log.closed = true;
-        log.interests.nudge_all();
-        drop(log);
+        self.closed.store(true, Ordering::Release);
+        self.log.read().interests.nudge_all();
         self.progressed.notify_waiters();
+    }
+
+    /// True if nothing will be appended any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }
 

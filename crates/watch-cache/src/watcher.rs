@@ -191,7 +191,8 @@ impl CacheWatch {
     }
 
     fn end_if_closed(&mut self) -> bool {
-        self.ended = self.generation.log.read().closed && !self.signal.is_raised();
+        // Asked in this order: what was appended before the end has raised the signal.
+        self.ended = self.generation.is_closed() && !self.signal.is_raised();
         false
     }
 

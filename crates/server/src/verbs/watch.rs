@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{Target, go_type, table_style};
 use crate::encode::{self, Item, Known};
 use crate::filters::Exchange;
-use crate::negotiation::{self, MediaType, Output, Transform};
+use crate::negotiation::{self, MediaType, MetaVersion, Output, Transform};
 use crate::options::read_options;
 use crate::respond::{self, Body, BodyError};
 use crate::status::{Failure, Status};
@@ -46,8 +46,12 @@ pub async fn watch(exchange: &Exchange, target: &Target) -> Result<Response<Body
     let form = EventForm::of(exchange, target, output)?;
     let life = life_of(exchange, options.timeout_seconds);
     let events = target.store()?.watch(&exchange.context, &options.list).await?;
+    let gvk = target.resource.definition.gvk();
+    let mut kind = Vec::new();
+    encode::put_kind(&gvk, &gvk.api_version(), &mut kind);
     let encoder = EventEncoder {
         resource: target.resource.clone(),
+        kind,
         media_type: output.media_type,
         form,
         columns_sent: false,
@@ -55,8 +59,7 @@ pub async fn watch(exchange: &Exchange, target: &Target) -> Result<Response<Body
     let stream = EventStream {
         events,
         encoder,
-        over: exchange.services.environment.clock.sleep(life),
-        stopping: exchange.services.stopping.clone(),
+        over: ending(exchange.services.environment.clock.sleep(life), exchange.services.stopping.clone()),
         done: false,
     };
     let mut response = respond::bytes(StatusCode::OK, content_type(output.media_type), Bytes::new());
@@ -91,9 +94,23 @@ fn random_life(shortest: Duration, environment: &Environment) -> Duration {
 struct EventStream {
     events: Box<dyn Watch>,
     encoder: EventEncoder,
+    /// Completes when the time is over or the server stops. Kept from frame to
+    /// frame: to enlist with the server's signal for each frame would cost more than the frame.
     over: BoxFuture<'static, ()>,
-    stopping: watch::Receiver<bool>,
     done: bool,
+}
+
+/// Completes when the time is over or the server stops.
+fn ending(life: BoxFuture<'static, ()>, mut stopping: watch::Receiver<bool>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let stopped = std::pin::pin!(async move {
+            // A sender that is gone will never say stop.
+            if stopping.wait_for(|stop| *stop).await.is_err() {
+                futures::future::pending::<()>().await;
+            }
+        });
+        select(stopped, life).await;
+    })
 }
 
 impl EventStream {
@@ -113,14 +130,7 @@ impl EventStream {
     }
 
     async fn next_event(&mut self) -> Option<WatchEvent> {
-        let stopping = &mut self.stopping;
-        let stopped = std::pin::pin!(async move {
-            // A sender that is gone will never say stop.
-            if stopping.wait_for(|stop| *stop).await.is_err() {
-                futures::future::pending::<()>().await;
-            }
-        });
-        match select(self.events.next(), select(stopped, &mut self.over)).await {
+        match select(self.events.next(), &mut self.over).await {
             Either::Left((event, _)) => event,
             Either::Right(_) => None,
         }
@@ -165,6 +175,8 @@ impl EventForm {
 /// Writes events.
 struct EventEncoder {
     resource: Arc<ServedResource>,
+    /// JSON of kind and apiVersion, with the brace before them.
+    kind: Vec<u8>,
     media_type: MediaType,
     form: EventForm,
     /// Only the first Table tells its columns (F-NEG-3).
@@ -180,7 +192,11 @@ impl EventEncoder {
                     EventType::Modified => "MODIFIED",
                     EventType::Deleted => "DELETED",
                 };
-                let body = self.body(Item::Stored(object), object.revision)?;
+                let item = Item::Stored(object);
+                if matches!(self.form, EventForm::Object) && self.media_type != MediaType::Protobuf {
+                    return self.put_json(name, item, out);
+                }
+                let body = self.body(item, object.revision)?;
                 self.frame(name, &body, out);
             }
             WatchEvent::Bookmark { revision, initial_events_end } => {
@@ -190,6 +206,24 @@ impl EventEncoder {
             }
             WatchEvent::Error(error) => self.put_error(error, out),
         }
+        Ok(())
+    }
+
+    /// Splices an event from the object's own encoding: one copy per watcher, no allocation.
+    fn put_json(&self, name: &str, item: Item<'_>, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let body = encode::item_json(&self.resource, item)?;
+        out.reserve(body.len() + self.kind.len() + 64);
+        open_frame(name, out);
+        if encode::is_custom(&self.resource) {
+            out.extend_from_slice(&body);
+        } else {
+            out.extend_from_slice(&self.kind);
+            if body.len() > 2 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&body[1..]);
+        }
+        out.extend_from_slice(b"}\n");
         Ok(())
     }
 
@@ -210,15 +244,13 @@ impl EventEncoder {
                 Ok(encode::envelope(&gvk, &encode::item_protobuf(&self.resource, item)?))
             }
             EventForm::Object => encode::object_json(&self.resource, item, &gvk),
+            EventForm::Partial(version) if protobuf => {
+                let gvk = table::meta_kind(*version, "PartialObjectMetadata");
+                Ok(encode::envelope(&gvk, &encode::partial_protobuf(&self.resource, item)?))
+            }
+            EventForm::Partial(MetaVersion::V1) => encode::partial_json(&self.resource, item),
             EventForm::Partial(version) => {
                 let tree = encode::stored_tree(&self.resource, item)?;
-                if protobuf {
-                    let gvk = table::meta_kind(*version, "PartialObjectMetadata");
-                    return Ok(encode::envelope(
-                        &gvk,
-                        &table::partial_protobuf(&self.resource.definition, &tree),
-                    ));
-                }
                 let mut out = Vec::with_capacity(512);
                 table::put_partial(&self.resource.definition, &tree, *version, &mut out);
                 Ok(Bytes::from(out))
@@ -240,12 +272,16 @@ impl EventEncoder {
         if self.media_type == MediaType::Protobuf {
             return frame_protobuf(name, body, out);
         }
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
+        open_frame(name, out);
         out.extend_from_slice(body);
         out.extend_from_slice(b"}\n");
     }
+}
+
+fn open_frame(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
 }
 
 /// Length, then a WatchEvent whose object is a RawExtension of the enveloped object.
