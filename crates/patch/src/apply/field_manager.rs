@@ -14,6 +14,7 @@ use schema::Value;
 use super::compare::{Comparison, compare};
 use super::conflict::{self, Conflict};
 use super::field_set::FieldSet;
+use super::fields::{Fields, Needle, needles};
 use super::last_applied;
 use super::managers::{Manager, Managers, Operation};
 use super::shape::Typed;
@@ -115,7 +116,8 @@ impl<'a> FieldManager<'a> {
 
     /// The managers before the update.
     fn base(&self, old: &Value, new: &Value) -> Managers {
-        let live = || Managers::decode(ObjectMeta::of(old).managed_fields()).unwrap_or_default();
+        let stored = ObjectMeta::of(old).managed_fields();
+        let live = || Managers::stored(stored).unwrap_or_default();
         if !self.writer.subresource.is_empty() {
             return live();
         }
@@ -124,6 +126,9 @@ impl<'a> FieldManager<'a> {
             && entry.is_empty()
         {
             return Managers::default();
+        }
+        if submitted == stored {
+            return live();
         }
         match Managers::decode(submitted) {
             Ok(managers) if !managers.is_empty() => managers,
@@ -148,7 +153,7 @@ impl<'a> FieldManager<'a> {
         if !taken.is_empty() {
             let mut manager = self.manager(name, Operation::Update);
             let before = managers.take(&manager).map(|before| before.fields).unwrap_or_default();
-            manager.fields = taken.union(before);
+            manager.fields = taken.union(before.set().clone()).into();
             manager.time = Some(self.writer.now.to_owned());
             managers.put(manager);
         }
@@ -165,29 +170,22 @@ impl<'a> FieldManager<'a> {
         old: &Value,
         new: &Value,
     ) -> Result<(), ApiError> {
-        let mut others: Vec<(String, Option<Comparison>)> = Vec::new();
+        let own = Some(Changes::of(comparison));
+        let mut others: Vec<(String, Option<Changes>)> = Vec::new();
         for manager in managers.iter().filter(|manager| manager.fields_version != self.writer.api_version) {
             if others.iter().any(|(version, _)| *version == manager.fields_version) {
                 continue;
             }
             let compared = self.compare_in(&manager.fields_version, old, new)?;
-            others.push((manager.fields_version.clone(), compared));
+            others.push((manager.fields_version.clone(), compared.as_ref().map(Changes::of)));
         }
         managers.change(|manager| {
-            let comparison = if manager.fields_version == self.writer.api_version {
-                Some(comparison)
-            } else {
-                others
-                    .iter()
-                    .find(|(version, _)| *version == manager.fields_version)
-                    .and_then(|(_, found)| found.as_ref())
-            };
-            let Some(comparison) = comparison else { return false };
-            let fields = std::mem::take(&mut manager.fields);
-            manager.fields = fields
-                .difference(&comparison.modified)
-                .difference(&comparison.added)
-                .difference(&comparison.removed);
+            let other = others.iter().find(|(version, _)| *version == manager.fields_version);
+            let Some(changes) = other.map_or(&own, |(_, changes)| changes) else { return false };
+            if manager.fields.may_touch(&changes.needles) {
+                let fields = manager.fields.set().clone();
+                manager.fields = fields.difference(&changes.changed).difference(&changes.removed).into();
+            }
             true
         });
         Ok(())
@@ -213,7 +211,7 @@ impl<'a> FieldManager<'a> {
     /// live object of the stored version (an empty map if there is none).
     /// With `force`, fields are taken from whoever owns them.
     pub fn apply(&self, live: &Value, configuration: &Value, force: bool) -> Result<Applied, ApiError> {
-        let managers = Managers::decode(ObjectMeta::of(live).managed_fields())
+        let managers = Managers::stored(ObjectMeta::of(live).managed_fields())
             .map_err(|error| ApiError::Unknown(format!("failed to decode managed fields: {error}")))?;
         let version = self.writer.api_version;
         let typed = self.versions.typed(version).ok_or_else(|| unknown_version(version))?;
@@ -249,11 +247,11 @@ impl<'a> FieldManager<'a> {
 
     /// The live object as a document of the request's version, without `managedFields`.
     fn document(&self, typed: Typed<'_>, live: &Value) -> Result<Value, ApiError> {
-        let shown = self.versions.from_stored(self.writer.api_version, live)?;
-        let mut document = document_of(typed, &shown)?;
-        if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_map_mut) {
+        let mut shown = self.versions.from_stored(self.writer.api_version, live)?.into_owned();
+        if let Some(metadata) = shown.get_mut("metadata").and_then(Value::as_map_mut) {
             metadata.remove("managedFields");
         }
+        let mut document = document_of(typed, &shown)?;
         let map =
             document.as_map_mut().ok_or_else(|| ApiError::Internal("an object is no map".to_owned()))?;
         map.insert("apiVersion", self.writer.api_version);
@@ -269,7 +267,7 @@ impl<'a> FieldManager<'a> {
             api_version: if operation == Operation::Apply { String::new() } else { version.clone() },
             subresource: self.writer.subresource.to_owned(),
             fields_version: version,
-            fields: FieldSet::new(),
+            fields: Fields::default(),
             time: None,
         }
     }
@@ -295,14 +293,15 @@ impl Run<'_, '_> {
     fn apply(&self, mut managers: Managers, force: bool) -> Result<Applied, ApplyError> {
         let FieldManager { versions, writer } = self.manager;
         let mut own = self.manager.manager(writer.manager, Operation::Apply);
-        own.fields = owned_fields(self.typed, self.configuration).recursive_difference(writer.reset);
+        let named = owned_fields(self.typed, self.configuration).recursive_difference(writer.reset);
+        own.fields = named.clone().into();
         let last = managers.take(&own);
         own.time = last.as_ref().and_then(|last| last.time.clone());
         managers.put(own.clone());
         let merged = merge(self.typed, &self.live, self.configuration);
         let object = match &last {
-            Some(last) => self.prune(merged, &managers, last)?,
-            None => merged,
+            Some(last) if !self.names_all(last, &named) => self.prune(merged, &managers, last)?,
+            _ => merged,
         };
         managers.take(&own);
         let comparison = compare(self.typed, &self.live, &object).without(writer.reset);
@@ -324,7 +323,7 @@ impl Run<'_, '_> {
         }
         let mut managers = conflicts.left;
         let changed = object != self.live;
-        own.fields = strip(own.fields);
+        own.fields = strip(named).into();
         if changed {
             own.time = Some(writer.now.to_owned());
         }
@@ -341,19 +340,37 @@ impl Run<'_, '_> {
         mut comparison_in: impl FnMut(&str) -> Result<Option<Cow<'c, Comparison>>, ApiError>,
     ) -> Result<Settled, ApiError> {
         let mut settled = Settled { lost: Vec::new(), left: Managers::default() };
+        let mut versions: Vec<(String, Option<Changes>)> = Vec::new();
         for manager in managers.iter() {
-            let Some(comparison) = comparison_in(&manager.fields_version)? else { continue };
-            let changed = comparison.modified.clone().union(comparison.added.clone());
-            let fields = manager.fields.intersection(&changed);
-            let left = manager.fields.clone().difference(&fields).difference(&comparison.removed);
+            let version = &manager.fields_version;
+            if !versions.iter().any(|(known, _)| known == version) {
+                let compared = comparison_in(version)?;
+                versions.push((version.clone(), compared.map(|comparison| Changes::of(&comparison))));
+            }
+            let Some((_, Some(changes))) = versions.iter().find(|(known, _)| known == version) else {
+                continue;
+            };
+            if !manager.fields.may_touch(&changes.needles) {
+                settled.left.put(manager.clone());
+                continue;
+            }
+            let fields = manager.fields.set().intersection(&changes.changed);
+            let left = manager.fields.set().clone().difference(&fields).difference(&changes.removed);
             if !fields.is_empty() {
                 settled.lost.push(Conflict { manager: manager.clone(), fields });
             }
             if !left.is_empty() {
-                settled.left.put(Manager { fields: left, ..manager.clone() });
+                settled.left.put(Manager { fields: left.into(), ..manager.clone() });
             }
         }
         Ok(settled)
+    }
+
+    /// True if the configuration names all that its writer applied last time:
+    /// then nothing is given up.
+    fn names_all(&self, last: &Manager, named: &FieldSet) -> bool {
+        last.fields_version == self.manager.writer.api_version
+            && last.fields.set().clone().difference(named).is_empty()
     }
 
     /// Removes what the writer applied last time, not this time, and nobody else owns.
@@ -361,7 +378,7 @@ impl Run<'_, '_> {
         let Some(typed) = self.manager.versions.typed(&last.fields_version) else { return Ok(merged) };
         let typed = Typed { zeros: false, ..typed };
         let in_last = self.convert(&merged, self.manager.writer.api_version, &last.fields_version)?;
-        let last_fields = last.fields.clone().with_declared_fields(typed.root());
+        let last_fields = last.fields.set().clone().with_declared_fields(typed.root());
         let pruned = remove(typed, &in_last, &last_fields);
         let pruned = self.add_back_owned(&in_last, pruned, &last.fields_version, managers)?;
         // Only what the writer owned may go: everything else comes back.
@@ -399,7 +416,7 @@ impl Run<'_, '_> {
             let declared = |set: FieldSet| set.with_declared_fields(typed.root());
             let mut owned = FieldSet::new();
             for manager in managers.iter().filter(|manager| manager.fields_version == version) {
-                owned = owned.union(manager.fields.clone());
+                owned = owned.union(manager.fields.set().clone());
             }
             let kept = declared(owned_fields(typed, &pruned)).union(declared(owned));
             let gone = declared(owned_fields(typed, &merged)).difference(&kept);
@@ -429,6 +446,24 @@ impl Run<'_, '_> {
         let version = self.manager.writer.api_version;
         let typed = self.manager.versions.typed(version).ok_or_else(|| unknown_version(version))?;
         decoded(typed, document)
+    }
+}
+
+/// A comparison, ready to be held against many managers.
+struct Changes {
+    /// Added or modified.
+    changed: FieldSet,
+    removed: FieldSet,
+    needles: Vec<Needle>,
+}
+
+impl Changes {
+    fn of(comparison: &Comparison) -> Changes {
+        Changes {
+            changed: comparison.modified.clone().union(comparison.added.clone()),
+            removed: comparison.removed.clone(),
+            needles: needles(&[&comparison.modified, &comparison.added, &comparison.removed]),
+        }
     }
 }
 

@@ -63,6 +63,13 @@ fn write_set(set: &FieldSet, member: bool, key: &mut String, out: &mut String) {
     out.push('}');
 }
 
+/// A key as it stands between quotes.
+pub(crate) fn escaped(key: &str) -> String {
+    let mut quoted = String::with_capacity(key.len() + 2);
+    push_quoted(key, &mut quoted);
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
 fn push_quoted(text: &str, out: &mut String) {
     let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {

@@ -9,6 +9,7 @@ use meta::object::ObjectMeta;
 use schema::{Key, Map, Value};
 
 use super::field_set::FieldSet;
+use super::fields::Fields;
 
 /// Managers of updates kept apart on one object; older ones are merged.
 const UPDATE_MANAGERS_MAX: usize = 10;
@@ -38,7 +39,7 @@ pub struct Manager {
     /// The version its fields are of.
     pub fields_version: String,
     /// Its fields.
-    pub fields: FieldSet,
+    pub fields: Fields,
     /// When its fields last changed, RFC 3339 in seconds.
     pub time: Option<String>,
 }
@@ -84,7 +85,8 @@ impl Manager {
         (&self.name, self.operation, &self.api_version, &self.subresource)
     }
 
-    fn decode(index: usize, entry: &Value) -> Result<Manager, ManagedFieldsError> {
+    /// Reads an entry. Of one that is `trusted` to be a server's own the fields are not looked into.
+    fn decode(index: usize, entry: &Value, trusted: bool) -> Result<Manager, ManagedFieldsError> {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let operation = match text("operation") {
             "Apply" => Operation::Apply,
@@ -101,9 +103,10 @@ impl Manager {
             other => return Err(ManagedFieldsError::FieldsType(index, other.to_owned())),
         }
         let fields = match entry.get("fieldsV1") {
-            None | Some(Value::Null) => Ok(FieldSet::new()),
-            Some(Value::Raw(text)) => FieldSet::from_fields_v1(text),
-            Some(tree) => FieldSet::from_fields_tree(tree),
+            None | Some(Value::Null) => Ok(Fields::default()),
+            Some(Value::Raw(text)) if trusted => Ok(Fields::of_text(text)),
+            Some(Value::Raw(text)) => FieldSet::from_fields_v1(text).map(Fields::from),
+            Some(tree) => FieldSet::from_fields_tree(tree).map(Fields::from),
         };
         let fields = fields.map_err(|error| ManagedFieldsError::Fields {
             manager: text("manager").to_owned(),
@@ -120,7 +123,7 @@ impl Manager {
         })
     }
 
-    fn encode(&self) -> Value {
+    fn encode(self) -> Value {
         let operation = match self.operation {
             Operation::Apply => "Apply",
             Operation::Update => "Update",
@@ -131,7 +134,7 @@ impl Manager {
         };
         set("apiVersion", Value::from(self.fields_version.as_str()));
         set("fieldsType", Value::from("FieldsV1"));
-        set("fieldsV1", Value::Raw(self.fields.to_fields_v1().into_boxed_str()));
+        set("fieldsV1", Value::Raw(self.fields.into_text()));
         if !self.name.is_empty() {
             set("manager", Value::from(self.name.as_str()));
         }
@@ -161,9 +164,18 @@ impl Manager {
 impl Managers {
     /// Reads the entries of `managedFields`. Of entries of one manager the last counts.
     pub fn decode(entries: &[Value]) -> Result<Managers, ManagedFieldsError> {
+        Managers::read(entries, false)
+    }
+
+    /// Reads entries that a server has stored: their fields are read when they are needed.
+    pub(crate) fn stored(entries: &[Value]) -> Result<Managers, ManagedFieldsError> {
+        Managers::read(entries, true)
+    }
+
+    fn read(entries: &[Value], trusted: bool) -> Result<Managers, ManagedFieldsError> {
         let mut managers = Managers::default();
         for (index, entry) in entries.iter().enumerate() {
-            managers.put(Manager::decode(index, entry)?);
+            managers.put(Manager::decode(index, entry, trusted)?);
         }
         Ok(managers)
     }
@@ -180,7 +192,7 @@ impl Managers {
             let order = order.then_with(|| a.fields_version.cmp(&b.fields_version));
             order.then_with(|| a.subresource.cmp(&b.subresource))
         });
-        Some(Value::List(self.entries.iter().map(Manager::encode).collect()))
+        Some(Value::List(self.entries.into_iter().map(Manager::encode).collect()))
     }
 
     /// True if nobody owns anything.
@@ -252,7 +264,7 @@ impl Managers {
             name: ANCIENT_CHANGES.to_owned(),
             api_version: manager.fields_version.clone(),
             subresource: String::new(),
-            fields: FieldSet::new(),
+            fields: Fields::default(),
             ..manager.clone()
         };
         let gathered = match self.take(&bucket) {
@@ -260,7 +272,8 @@ impl Managers {
             None => self.take(first).map(|first| first.fields).unwrap_or_default(),
         };
         let merged = self.take(manager).map(|manager| manager.fields).unwrap_or_default();
-        self.put(Manager { fields: gathered.union(merged), ..bucket });
+        let fields = gathered.set().clone().union(merged.set().clone()).into();
+        self.put(Manager { fields, ..bucket });
     }
 }
 

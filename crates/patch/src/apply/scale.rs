@@ -22,9 +22,9 @@ pub struct ReplicasPath<'a> {
 pub fn to_scale(entries: &[Value], replicas: ReplicasPath<'_>) -> Result<Option<Value>, ManagedFieldsError> {
     let mut owners = Managers::default();
     for manager in Managers::decode(entries)?.iter() {
-        if manager.fields.has_fields(replicas.path) {
+        if manager.fields.set().has_fields(replicas.path) {
             owners.put(Manager {
-                fields: FieldSet::of_path(&["spec", "replicas"]),
+                fields: FieldSet::of_path(&["spec", "replicas"]).into(),
                 fields_version: SCALE_VERSION.to_owned(),
                 ..manager.clone()
             });
@@ -45,7 +45,7 @@ pub fn to_parent(
     let replicas_set = FieldSet::of_path(replicas.path);
     let mut merged = Managers::default();
     for parent in Managers::decode(entries)?.iter() {
-        if !parent.fields.has_fields(replicas.path) {
+        if !parent.fields.set().has_fields(replicas.path) {
             merged.put(parent.clone());
             continue;
         }
@@ -54,16 +54,16 @@ pub fn to_parent(
             merged.put(parent.clone());
             continue;
         }
-        let fields = parent.fields.clone().difference(&replicas_set);
+        let fields = parent.fields.set().clone().difference(&replicas_set);
         if !fields.is_empty() {
-            merged.put(Manager { fields, ..parent.clone() });
+            merged.put(Manager { fields: fields.into(), ..parent.clone() });
         }
     }
-    for owner in owners.iter().filter(|owner| owner.fields.has_fields(&["spec", "replicas"])) {
+    for owner in owners.iter().filter(|owner| owner.fields.set().has_fields(&["spec", "replicas"])) {
         let api_version =
             if owner.api_version.is_empty() { String::new() } else { replicas.api_version.to_owned() };
         merged.put(Manager {
-            fields: replicas_set.clone(),
+            fields: replicas_set.clone().into(),
             fields_version: replicas.api_version.to_owned(),
             api_version,
             // As the original has it: what comes from a Scale comes without its time.

@@ -148,7 +148,7 @@ fn owners(stored: &Stored) -> BTreeMap<(String, bool), BTreeSet<&'static str>> {
     let managers = managers(stored);
     let owned = managers.iter().map(|manager| {
         let applies = manager.operation == patch::apply::Operation::Apply;
-        ((manager.name.clone(), applies), keys_of(&manager.fields))
+        ((manager.name.clone(), applies), keys_of(manager.fields.set()))
     });
     owned.filter(|(_, keys)| !keys.is_empty()).collect()
 }

@@ -3,9 +3,11 @@
 use http::{Response, StatusCode};
 use meta::Revision;
 use meta::object::ObjectMetaMut;
+use meta::options::WriteOptions;
 use registry::{Backing, VirtualResource};
 use schema::Value;
 
+use super::ownership::track_question;
 use super::{Target, answer, match_namespace, output, to_stored};
 use crate::body::{self, Expected};
 use crate::encode::{self, Item};
@@ -36,7 +38,7 @@ pub async fn create(exchange: &Exchange, target: &Target) -> Result<Response<Bod
     let mut tree = body::decode(&bytes, media_type, &expected, validation, &exchange.context)?;
     match_namespace(&mut tree, &exchange.context.namespace)?;
     if let Backing::Virtual(answers) = &resource.definition.backing {
-        return ask(exchange, target, answers.as_ref(), tree, output).await;
+        return ask(exchange, target, answers.as_ref(), tree, &options, output).await;
     }
     wipe_system_fields(&mut tree);
     let stored = to_stored(resource, tree)?;
@@ -49,11 +51,13 @@ async fn ask(
     target: &Target,
     answers: &dyn VirtualResource,
     mut tree: Value,
+    options: &WriteOptions,
     output: negotiation::Output,
 ) -> Result<Response<Body>, Failure> {
     let resource = &target.resource;
     schema::defaults::apply(&resource.schema, resource.ty, &mut tree);
     resource.definition.strategy.default(&mut tree);
+    track_question(resource, &exchange.context, options, &mut tree);
     let answered = answers.create(&exchange.context, tree).await?;
     answer(exchange, target, Item::Tree(&answered), output, StatusCode::CREATED)
 }

@@ -1,5 +1,6 @@
-//! Field ownership where the endpoint shows something else than the object:
-//! through `scale` a client owns a field of a `Scale`, and with it the replicas.
+//! Field ownership outside the store: of objects that are answered and not
+//! stored, and through `scale`, where a client owns a field of a `Scale` and
+//! with it the replicas.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use meta::{ApiError, ObjectMeta};
 use patch::apply::scale::{ReplicasPath, to_parent, to_scale};
 use patch::apply::{FieldManager, FieldSet, Typed, Versions, Writer};
 use registry::{RequestContext, ServedResource};
-use schema::{Key, Value};
+use schema::{Key, Schema, TypeId, Value};
 
 use crate::encode::Known;
 
@@ -25,6 +26,28 @@ pub fn set_managed_fields(object: &mut Value, entries: Option<Value>) {
             metadata.remove("managedFields");
         }
     }
+}
+
+/// Tracks the create of an object that is answered and not stored (reviews).
+pub fn track_question(
+    resource: &ServedResource,
+    context: &RequestContext,
+    options: &WriteOptions,
+    object: &mut Value,
+) {
+    let definition = &resource.definition;
+    let api_version = definition.group_version().to_string();
+    let version = OnlyVersion { api_version: &api_version, schema: &resource.schema, ty: resource.ty };
+    let (now, reset) = (meta::time::rfc3339(context.environment.clock.now()), FieldSet::new());
+    let writer = Writer {
+        manager: &options.field_manager,
+        api_version: &api_version,
+        kind: &definition.kind,
+        subresource: "",
+        now: &now,
+        reset: &reset,
+    };
+    FieldManager::new(&version, writer).update(&Value::map(), object);
 }
 
 /// Tracks a write through `scale`.
@@ -87,7 +110,9 @@ impl<'a> ScaleOwnership<'a> {
             now: &self.now,
             reset: &reset,
         };
-        work(FieldManager::new(&ScaleVersion, writer))
+        let version =
+            OnlyVersion { api_version: SCALE_VERSION, schema: schema::builtin(), ty: Known::Scale.ty() };
+        work(FieldManager::new(&version, writer))
     }
 
     fn replicas(&self) -> ReplicasPath<'_> {
@@ -104,16 +129,17 @@ impl<'a> ScaleOwnership<'a> {
     }
 }
 
-/// A `Scale` has one version.
-struct ScaleVersion;
+/// A kind that is served in one version, which is that of its objects.
+struct OnlyVersion<'a> {
+    api_version: &'a str,
+    schema: &'a Schema,
+    ty: TypeId,
+}
 
-impl Versions for ScaleVersion {
+impl Versions for OnlyVersion<'_> {
     fn typed(&self, api_version: &str) -> Option<Typed<'_>> {
-        (api_version == SCALE_VERSION).then(|| Typed {
-            schema: schema::builtin(),
-            ty: Known::Scale.ty(),
-            zeros: true,
-        })
+        let OnlyVersion { schema, ty, .. } = *self;
+        (api_version == self.api_version).then_some(Typed { schema, ty, zeros: true })
     }
 
     fn from_stored<'v>(&self, _: &str, object: &'v Value) -> Result<Cow<'v, Value>, ApiError> {
