@@ -8,6 +8,7 @@ use registry::{
     ApiResourceConfig, KindVersion, ResourceDef, StorageConfig, StorageDef, StorageDefaults, StorageFactory,
     StorageVersions,
 };
+use resources::apiextensions::v1beta1;
 use schema::{Schema, TypeId, Value};
 use storage::{BuiltinCodec, Error};
 
@@ -91,6 +92,30 @@ pub fn codec(
         strategy.default(&mut object);
         Ok(object)
     }));
+    match definition.group.as_ref() {
+        "apiextensions.k8s.io" => in_v1beta1(schema, codec),
+        _ => Ok(codec),
+    }
+}
+
+/// Definitions of custom resources are worked with as `v1` and stored as
+/// `v1beta1`, which is not served (E-FAC-8). Both are read.
+fn in_v1beta1(schema: &'static Schema, v1: BuiltinCodec) -> anyhow::Result<BuiltinCodec> {
+    let codec = BuiltinCodec::new(schema, "apiextensions.k8s.io", "v1beta1", &v1.kind);
+    let mut codec = codec.ok_or_else(|| anyhow!("the schema table has no {} in v1beta1", v1.kind))?;
+    codec.media = v1.media;
+    codec.encoded = Some(Arc::new(|object| Ok(v1beta1::to_v1beta1(object))));
+    let (stored, worked) = (codec.api_version.clone(), v1.api_version);
+    codec.decoded = Some(Arc::new(move |mut object: Value| {
+        if object.str_at(&["apiVersion"]) == Some(&stored) {
+            object = v1beta1::from_v1beta1(object);
+            object.set(&["apiVersion"], worked.as_str());
+        }
+        match &v1.decoded {
+            Some(finish) => finish(object),
+            None => Ok(object),
+        }
+    }));
     Ok(codec)
 }
 
@@ -166,7 +191,7 @@ mod tests {
           validatingadmissionpolicies validatingadmissionpolicybindings",
         ),
         ("admissionregistration.k8s.io/v1beta1", "mutatingadmissionpolicies mutatingadmissionpolicybindings"),
-        ("apiextensions.k8s.io/v1", "apiextensions.k8s.io/customresourcedefinitions"),
+        ("apiextensions.k8s.io/v1beta1", "apiextensions.k8s.io/customresourcedefinitions"),
         ("apiregistration.k8s.io/v1", "apiregistration.k8s.io/apiservices"),
         ("apps/v1", "daemonsets deployments statefulsets replicasets controllerrevisions"),
         ("autoscaling/v2", "horizontalpodautoscalers"),
@@ -203,9 +228,10 @@ mod tests {
                 prefixes.split_whitespace().map(|prefix| ((*version).to_owned(), prefix.to_owned()))
             })
             .collect();
-        let own = stored(&[]).into_iter();
-        let own =
-            own.map(|(_, stored, config, _)| (stored.kind.api_version(), config.resource_prefix)).collect();
+        let own = stored(&[])
+            .into_iter()
+            .map(|(_, _, config, codec)| (codec.api_version, config.resource_prefix))
+            .collect();
         assert_eq!(expected, own);
     }
 
@@ -319,6 +345,27 @@ mod tests {
             let expected = codec.encode(&codec.decode(&expected).expect("can be read")).expect("encoded");
             assert_eq!(written, expected, "{}", definition.gvk());
         }
+    }
+
+    /// E-FAC-8.
+    #[test]
+    fn definitions_of_custom_resources_are_stored_as_v1beta1_and_worked_with_as_v1() {
+        let find = |(definition, ..): &(ResourceDef, _, _, _)| definition.kind == "CustomResourceDefinition";
+        let (.., codec) = stored(&[]).into_iter().find(find).expect("defined");
+        let json = r#"{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1","metadata":{"name":"things.a"},
+            "spec":{"group":"a","names":{"plural":"things","kind":"Thing"},"scope":"Cluster","versions":[{"name":"v1",
+            "served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}"#;
+        let object = codec.decode(json.as_bytes()).expect("v1 is read");
+        let bytes = codec.encode(&object).expect("can be stored");
+        let text = String::from_utf8(bytes.to_vec()).expect("JSON");
+        let start = r#"{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1beta1","metadata":{"name":"things.a""#;
+        assert!(text.starts_with(start), "{text}");
+        let spec = r#""scope":"Cluster","validation":{"openAPIV3Schema":{"type":"object"}},"versions":[{"name":"v1","served":true,"storage":true}],"conversion":{"strategy":"None"},"preserveUnknownFields":false}"#;
+        assert!(text.contains(spec), "{text}");
+        assert!(text.ends_with("\n"));
+        let mut again = codec.decode(&bytes).expect("v1beta1 is read");
+        again.remove(&["spec", "preserveUnknownFields"]);
+        assert_eq!(again, object);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Group `apiextensions.k8s.io`: resources made at run time.
 
 pub mod custom_resource_definition;
+pub mod v1beta1;
 
 use registry::ResourceDef;
 
