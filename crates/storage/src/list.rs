@@ -105,7 +105,15 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
 
 /// The object, if it matches.
 async fn matching(store: &Inner, kv: KeyValue, options: &ListRequest) -> Result<Option<Arc<Object>>, Error> {
-    let object = store.object(kv).await?;
+    let key = kv.key.clone();
+    let object = store.object(kv).await.map_err(|error| match error {
+        // Whoever listed cannot know which object it was.
+        Error::Internal(text) => {
+            let key = String::from_utf8_lossy(&key);
+            Error::Internal(format!("unable to transform key {key:?}: {text}"))
+        }
+        error => error,
+    })?;
     if options.predicate.is_empty() {
         return Ok(Some(object));
     }
@@ -297,7 +305,7 @@ mod tests {
     use meta::selector::FieldSelector;
 
     use super::*;
-    use crate::testing::Pods;
+    use crate::testing::{Pods, put};
     use crate::{Predicate, Storage};
 
     fn named(name: &str, limit: u64) -> ListRequest {
@@ -312,6 +320,16 @@ mod tests {
             pods.create("ns", &format!("pod-{n:04}")).await;
         }
         pods
+    }
+
+    #[tokio::test]
+    async fn a_list_names_the_key_it_cannot_read() {
+        let pods = pods(1).await;
+        put(&pods.model, "/registry/pods/ns/sealed", "k8s:enc:aesgcm:v1:a:x").await;
+        let request = ListRequest { recursive: true, ..ListRequest::default() };
+        let Err(error) = pods.store.list("/pods", request).await else { panic!("nothing was listed") };
+        let expect = "unable to transform key \"/registry/pods/ns/sealed\": identity transformer tried to read encrypted data";
+        assert!(error.to_string().ends_with(expect), "{error}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::{Backend, LeaseId, Op, Txn};
 use crate::interface::Storage;
-use crate::{Identity, JsonCodec, LeaseOptions, Model, ObjectStore, ObjectStoreConfig};
+use crate::{Identity, JsonCodec, LeaseOptions, Model, ObjectStore, ObjectStoreConfig, Transformer};
 
 /// Time passes when told to.
 #[derive(Default)]
@@ -79,6 +79,10 @@ pub(crate) struct Pods {
 
 impl Pods {
     pub(crate) fn new() -> Pods {
+        Pods::behind(Arc::new(Identity))
+    }
+
+    pub(crate) fn behind(transformer: Arc<dyn Transformer>) -> Pods {
         let (environment, clock) = manual_environment();
         let model = Model::new(&environment);
         let store = ObjectStore::new(ObjectStoreConfig {
@@ -88,7 +92,7 @@ impl Pods {
             resource_prefix: "/pods".into(),
             group_resource: GroupResource::new("", "pods"),
             codec: Arc::new(JsonCodec),
-            transformer: Arc::new(Identity),
+            transformer,
             leases: LeaseOptions::default(),
             compactor: None,
             allow_unsafe_deletion: false,

@@ -426,6 +426,46 @@ mod tests {
     use super::*;
     use crate::Storage;
     use crate::testing::{ManualClock, Pods, put};
+    use crate::{Identity, TransformError, Transformed, Transformer};
+
+    /// Lets every reader wait once before it answers.
+    struct Slow;
+
+    impl Transformer for Slow {
+        fn to_storage(&self, data: Bytes, context: &[u8]) -> Result<Bytes, TransformError> {
+            Identity.to_storage(data, context)
+        }
+
+        fn from_storage(&self, _: Bytes, _: &[u8]) -> Result<(Bytes, bool), TransformError> {
+            Err(TransformError("this takes time".into()))
+        }
+
+        fn from_storage_or_wait(&self, value: Bytes, _context: &[u8]) -> Transformed<(Bytes, bool)> {
+            Transformed::Later(Box::pin(async move {
+                tokio::task::yield_now().await;
+                Ok((value, false))
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_survives_readers_that_do_not_wait_for_its_key() {
+        let pods = Pods::behind(Arc::new(Slow));
+        let mut watch = open(&pods, false).await;
+        for name in ["a", "b"] {
+            pods.create("ns", name).await;
+        }
+        for _ in 0..3 {
+            assert!(watch.try_next().is_none(), "its key is not here yet");
+            assert!(watch.next().now_or_never().is_none(), "its key is not here yet");
+        }
+        for name in ["/registry/pods/ns/a", "/registry/pods/ns/b"] {
+            let Some(WatchEvent::Change(EventType::Added, object)) = watch.next().await else {
+                panic!("no event for {name}")
+            };
+            assert_eq!(object.key, name);
+        }
+    }
 
     const MINUTE: Duration = Duration::from_secs(60);
 
