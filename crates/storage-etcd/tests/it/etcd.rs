@@ -54,7 +54,7 @@ impl Etcd {
             let mut etcd = Etcd {
                 members: (0..size).map(|_| Member::new()).collect(),
                 age,
-                folder: tempfile::tempdir().expect("tests have a temporary folder"),
+                folder: folder(),
                 flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
                 tls: tls.clone(),
             };
@@ -110,8 +110,10 @@ impl Etcd {
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &peers.join(",")]);
-        // Short, since leases live at least one and a half election timeouts.
-        command.args(["--heartbeat-interval", "20", "--election-timeout", "300"]);
+        // A server that is alone elects itself after this time, and leases live
+        // at least one and a half of it.
+        let election = if self.members.len() == 1 { ("10", "50") } else { ("20", "300") };
+        command.args(["--heartbeat-interval", election.0, "--election-timeout", election.1]);
         command.args(["--logger", "zap", "--log-outputs", "stderr", "--log-level", "error"]);
         command.args(&self.flags).stdin(Stdio::null()).stdout(Stdio::null());
         if std::env::var_os("ETCD_TEST_LOG").is_none() {
@@ -138,6 +140,11 @@ impl Etcd {
         }
         true
     }
+}
+
+/// In memory where the system has such a place: hundreds of servers come and go, and wait for their syncs.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("tests have a temporary folder")
 }
 
 /// A backend in the real environment.
