@@ -14,7 +14,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -24,6 +26,13 @@ use test_server::TestServer;
 async fn start() -> (TestServer, Client) {
     let server = TestServer::start().await.unwrap();
     let client = client(&server).await;
+    // What a controller does in a cluster: without the account no pod is admitted.
+    let account = ServiceAccount {
+        metadata: ObjectMeta { name: Some("default".into()), ..ObjectMeta::default() },
+        ..ServiceAccount::default()
+    };
+    let accounts = Api::<ServiceAccount>::default_namespaced(client.clone());
+    accounts.create(&PostParams::default(), &account).await.unwrap();
     (server, client)
 }
 
