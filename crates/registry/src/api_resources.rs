@@ -61,8 +61,11 @@ pub enum RuntimeConfigError {
     },
 }
 
+/// A key, and whether it stands for a version.
+type Matcher = (&'static str, fn(&str) -> bool);
+
 /// Keys that stand for many versions, in the order in which they are applied.
-const MATCHERS: [(&str, fn(&str) -> bool); 4] = [
+const MATCHERS: [Matcher; 4] = [
     ("api/all", |_| true),
     ("api/ga", |version| stability(version) == Some("")),
     ("api/beta", |version| stability(version) == Some("beta")),
