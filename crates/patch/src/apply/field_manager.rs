@@ -48,6 +48,7 @@ pub trait Versions {
     fn typed(&self, api_version: &str) -> Option<Typed<'_>>;
 
     /// An object of the stored version in another one that exists.
+    #[expect(clippy::wrong_self_convention, reason = "the pair to_stored, from_stored says it best")]
     fn from_stored<'v>(&self, api_version: &str, object: &'v Value) -> Result<Cow<'v, Value>, ApiError>;
 
     /// An object of a version that exists in the stored one.
@@ -122,9 +123,12 @@ impl<'a> FieldManager<'a> {
             return live();
         }
         let submitted = ObjectMeta::of(new).managed_fields();
-        if let [Value::Map(entry)] = submitted
-            && entry.is_empty()
-        {
+        let wiped = match submitted {
+            [] => new.at(&["metadata", "managedFields"]).is_some_and(|entries| !entries.is_null()),
+            [Value::Map(entry)] => entry.is_empty(),
+            _ => false,
+        };
+        if wiped {
             return Managers::default();
         }
         if submitted == stored {

@@ -14,6 +14,7 @@ use schema::{Key, Schema, TypeId, Value};
 use crate::encode::Known;
 
 const SCALE_VERSION: &str = "autoscaling/v1";
+const MANAGED_FIELDS: &[u8] = b"managedFields";
 
 /// Puts `managedFields` in place of what stands there; none removes it.
 pub fn set_managed_fields(object: &mut Value, entries: Option<Value>) {
@@ -26,6 +27,23 @@ pub fn set_managed_fields(object: &mut Value, entries: Option<Value>) {
             metadata.remove("managedFields");
         }
     }
+}
+
+/// Keeps an empty list of `managedFields` that a client sent: it wipes them,
+/// although objects have no empty lists otherwise.
+pub fn keep_wiping(document: Option<&Value>, object: &mut Value) {
+    let entries = document.and_then(|document| document.at(&["metadata", "managedFields"]));
+    if entries.and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
+        set_managed_fields(object, Some(Value::List(Vec::new())));
+    }
+}
+
+/// The document in a body, if it is one that might wipe `managedFields`.
+pub fn wiping_document(body: &[u8], object: &Value) -> Option<Value> {
+    let silent = ObjectMeta::of(object).managed_fields().is_empty();
+    let named = || body.windows(MANAGED_FIELDS.len()).any(|window| window == MANAGED_FIELDS);
+    // JSON is YAML, and what is neither has no empty lists.
+    (silent && named()).then(|| codec::yaml::decode_any(body).ok()).flatten()
 }
 
 /// Tracks the create of an object that is answered and not stored (reviews).

@@ -16,6 +16,7 @@ use schema::Value;
 
 use super::apply::apply;
 use super::face::{Face, update_kind};
+use super::ownership::keep_wiping;
 use super::{Target, match_name, match_namespace, output};
 use crate::body::{self, report_strict};
 use crate::encode::{self, Item};
@@ -113,6 +114,7 @@ impl UpdatedObject for Patched<'_> {
         let patched = self.apply(document)?;
         let mut body = self.decode(&patched, context)?;
         match_name(&body, &self.target.name)?;
+        keep_wiping(Some(&patched), &mut body);
         match_namespace(&mut body, &context.namespace).map_err(|failure| match failure {
             Failure::Api(error) => error,
             other => ApiError::Internal(format!("{other:?}")),

@@ -9,6 +9,7 @@ use registry::{RequestContext, UpdatedObject};
 use schema::Value;
 
 use super::face::{Face, update_kind};
+use super::ownership::{keep_wiping, wiping_document};
 use super::{Target, match_name, match_namespace, output};
 use crate::body::{self, Expected};
 use crate::encode::{self, Item};
@@ -38,6 +39,7 @@ pub async fn update(exchange: &Exchange, target: &Target) -> Result<Response<Bod
     )?;
     match_namespace(&mut tree, &exchange.context.namespace)?;
     match_name(&tree, &target.name)?;
+    keep_wiping(wiping_document(&bytes, &tree).as_ref(), &mut tree);
     let mut replacement = Replacement { exchange, target, face, options: &options, body: tree };
     let (outcome, created) = target
         .store()?
