@@ -243,7 +243,7 @@ fn cached(
 ) -> Result<Bytes, ApiError> {
     let encode = || {
         let tree = served(resource, stored_tree(resource, item)?.into_owned())?;
-        Ok(Bytes::from(make(tree)))
+        Ok(exact(make(tree)))
     };
     match item {
         Item::Stored(object) => object.encodings.get_or_make(tag(resource, form), encode),
@@ -258,11 +258,16 @@ fn cached_stored(
     form: Form,
     make: impl FnOnce(&Value) -> Vec<u8>,
 ) -> Result<Bytes, ApiError> {
-    let encode = || Ok(Bytes::from(make(&*stored_tree(resource, item)?)));
+    let encode = || Ok(exact(make(&*stored_tree(resource, item)?)));
     match item {
         Item::Stored(object) => object.encodings.get_or_make(tag(resource, form), encode),
         Item::Tree(_) => encode(),
     }
+}
+
+/// Bytes without spare room: they are kept as long as the object.
+fn exact(made: Vec<u8>) -> Bytes {
+    Bytes::from(made.into_boxed_slice())
 }
 
 fn named(resource: &ServedResource, mut tree: Value) -> Value {

@@ -111,3 +111,31 @@ fn digest(object: &Object, root: usize, state: &mut u64) {
         *state = state.wrapping_mul(FNV_PRIME) ^ u64::from(*byte);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn digest_of(objects: &[(&'static str, u64)]) -> u64 {
+        let mut state = EMPTY_DIGEST;
+        for (key, revision) in objects {
+            let object = Object::new(Bytes::from_static(key.as_bytes()), Revision(*revision), Bytes::new());
+            digest(&object, "/registry/pods/".len(), &mut state);
+        }
+        state
+    }
+
+    #[test]
+    fn a_digest_tells_names_revisions_and_order_and_nothing_else() {
+        let one = ("/registry/pods/ns/a", 5);
+        let two = ("/registry/pods/ns/b", 6);
+        assert_eq!(digest_of(&[]), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(digest_of(&[one, two]), digest_of(&[one, two]));
+        let others = [vec![one], vec![two, one], vec![one, ("/registry/pods/ns/b", 7)]];
+        assert!(others.iter().all(|other| digest_of(other) != digest_of(&[one, two])));
+        // The prefix is no part of it.
+        assert_eq!(digest_of(&[("/elsewhat/pods/ns/a", 5)]), digest_of(&[one]));
+    }
+}
