@@ -8,7 +8,6 @@ mod secrets;
 mod token_volume;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use meta::{ApiError, ObjectMeta};
@@ -20,10 +19,6 @@ use crate::lister::{Lister, View};
 
 /// Account of pods that name none.
 const DEFAULT_ACCOUNT: &str = "default";
-/// Looks for the default account, which a controller makes soon after its namespace.
-const DEFAULT_ACCOUNT_ATTEMPTS_MAX: usize = 10;
-/// Between two looks, and up to as much again, so that waiting requests spread.
-const DEFAULT_ACCOUNT_WAIT_MS: u64 = 100;
 /// Marks what the kubelet reports of pods it runs from files; it fights changes of their spec.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// Limits pods to the secrets their account lists.
@@ -52,6 +47,18 @@ impl View for Account {
     }
 }
 
+impl Account {
+    fn without_tokens() -> Account {
+        Account {
+            name: DEFAULT_ACCOUNT.to_owned(),
+            automount: Some(false),
+            image_pull_secrets: Vec::new(),
+            secrets: Vec::new(),
+            enforces_secrets: false,
+        }
+    }
+}
+
 fn names(references: &[Value]) -> Vec<String> {
     let name = |reference: &Value| reference.str_at(&["name"]).unwrap_or_default().to_owned();
     references.iter().map(name).collect()
@@ -68,7 +75,12 @@ impl ServiceAccount {
         ServiceAccount { accounts }
     }
 
-    /// The account of a pod. The default one is waited for.
+    /// The account of a pod.
+    ///
+    /// The original waits for the default account, which a controller makes
+    /// soon after its namespace, and refuses the pod if it does not come. That
+    /// controller is not part of this server yet, so the default account counts
+    /// as present; nothing is mounted of it, because it has no tokens.
     async fn account_of(
         &self,
         context: &RequestContext,
@@ -76,16 +88,11 @@ impl ServiceAccount {
         pod: &Value,
     ) -> Result<Arc<Account>, ApiError> {
         let (namespace, name) = (attributes.namespace, account_name(pod));
-        let attempts = if name == DEFAULT_ACCOUNT { DEFAULT_ACCOUNT_ATTEMPTS_MAX } else { 1 };
-        for attempt in 0..attempts {
-            if attempt > 0 {
-                let spread = context.environment.random.below(DEFAULT_ACCOUNT_WAIT_MS);
-                let wait = Duration::from_millis(DEFAULT_ACCOUNT_WAIT_MS + spread);
-                context.environment.clock.sleep(wait).await;
-            }
-            if let Some(account) = self.accounts.find(namespace, name).await? {
-                return Ok(account);
-            }
+        if let Some(account) = self.accounts.find(namespace, name).await? {
+            return Ok(account);
+        }
+        if name == DEFAULT_ACCOUNT {
+            return Ok(Arc::new(Account::without_tokens()));
         }
         let text = format!(
             "error looking up service account {namespace}/{name}: serviceaccount {} not found",
@@ -254,6 +261,14 @@ mod tests {
         assert_eq!(own.list_at(&["spec", "volumes"]).len(), 1);
         let off = admit(r#""automountServiceAccountToken":false,"#).await.expect("admitted");
         assert_eq!(off.at(&["spec", "volumes"]), None);
+    }
+
+    #[tokio::test]
+    async fn a_default_account_that_nobody_made_yet_is_no_reason_to_refuse_a_pod() {
+        let bare = ServiceAccount::new(fixed(&[]));
+        let admitted = Request::create("pods", &pod("")).admit(&bare).await.expect("admitted");
+        assert_eq!(account_name(&admitted), "default");
+        assert_eq!(admitted.at(&["spec", "volumes"]), None);
     }
 
     #[tokio::test]
