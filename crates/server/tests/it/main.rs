@@ -8,5 +8,6 @@ mod documents;
 mod harness;
 mod lists;
 mod objects;
+mod ownership;
 mod sockets;
 mod watches;
