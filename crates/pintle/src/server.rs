@@ -13,6 +13,7 @@ use auth::{Authenticator, ClientCertificates, SuperuserAuthorizer, TokenFile, Un
 use environment::Environment;
 use registry::{RequestContext, UserInfo};
 use resources::core::service_allocation::Repairs;
+use storage_encryption::Encryption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,6 +36,8 @@ pub struct Server {
     serving: JoinHandle<()>,
     backends: Arc<Backends>,
     repairs: Repairs,
+    /// Its file is watched and its plugins are asked as long as the server is there.
+    _encryption: Option<Encryption>,
 }
 
 /// Says what differs from the defaults; see [`Server::builder`].
@@ -88,6 +91,7 @@ impl Server {
     }
 
     async fn start_in(environment: Environment, flags: ServeFlags) -> anyhow::Result<Server> {
+        let encryption = encryption(&environment, &flags).await?;
         let folder = DataFolder::open(&flags.storage.data_dir)?;
         // The store's lock keeps a second server out before anything else of the folder is touched.
         let backends = Arc::new(Backends::open(&environment, &folder.store(), &flags.storage).await?);
@@ -109,7 +113,8 @@ impl Server {
             })?,
         };
         let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
-        let wired = wire(backends.clone(), &environment, &flags, authenticator.clone())?;
+        let definitions = resources::all_definitions(&dependencies(authenticator.clone()));
+        let wired = wiring::wire(backends.clone(), &environment, &flags, encryption.as_ref(), definitions)?;
         let metrics = Metrics::new();
         let main = &backends.place(&[])?.backend;
         let caches = wired.caches;
@@ -130,7 +135,7 @@ impl Server {
             stopping: stopping.clone(),
             metrics,
             openapi: Default::default(),
-            health_checks: health_checks(&backends, stopping.clone()),
+            health_checks: health_checks(&backends, encryption.as_ref(), stopping.clone()),
         });
         let context = || system_context(&services);
         bootstrap(&wired.served, &wired.services, address, context)
@@ -153,6 +158,7 @@ impl Server {
             stop: StopOnDrop(stopper),
             serving,
             backends,
+            _encryption: encryption,
         })
     }
 
@@ -207,22 +213,11 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn wire(
-    backends: Arc<Backends>,
-    environment: &Environment,
-    flags: &ServeFlags,
-    authenticator: Arc<Union>,
-) -> anyhow::Result<wiring::Wired> {
-    let definitions = resources::all_definitions(&dependencies(authenticator));
-    wiring::wire(
-        backends,
-        environment,
-        &flags.storage,
-        &flags.services,
-        &flags.api,
-        &flags.admission,
-        definitions,
-    )
+/// What the flags say about encryption at rest. A plugin may come later, a wrong file may not be overlooked.
+async fn encryption(environment: &Environment, flags: &ServeFlags) -> anyhow::Result<Option<Encryption>> {
+    let Some(options) = flags.encryption.options.clone() else { return Ok(None) };
+    let shown = format!("--encryption-provider-config: cannot use {}", options.path.display());
+    Ok(Some(Encryption::load(environment.clone(), options).await.context(shown)?))
 }
 
 fn authenticator(
@@ -254,7 +249,11 @@ fn authenticator(
     Ok(Arc::new(Union::new(authenticators)))
 }
 
-fn health_checks(backends: &Backends, stopping: watch::Receiver<bool>) -> Vec<HealthCheck> {
+fn health_checks(
+    backends: &Backends,
+    encryption: Option<&Encryption>,
+    stopping: watch::Receiver<bool>,
+) -> Vec<HealthCheck> {
     let shutdown = move || {
         let stopping = *stopping.borrow();
         let answer =
@@ -263,12 +262,25 @@ fn health_checks(backends: &Backends, stopping: watch::Receiver<bool>) -> Vec<He
     };
     let mut checks = vec![HealthCheck::ping("ping"), HealthCheck::ping("log")];
     checks.extend(backends.health_checks());
+    checks.extend(encryption.into_iter().flat_map(Encryption::health_checks).map(plugin_check));
     checks.push(HealthCheck {
         name: "shutdown".into(),
         asked_by: AskedBy::Readyz,
         check: Arc::new(shutdown),
     });
     checks
+}
+
+/// A plugin that is away says nothing about whether this process should be restarted.
+fn plugin_check(check: storage_encryption::HealthCheck) -> HealthCheck {
+    let name = check.name.clone().into();
+    let check = Arc::new(check);
+    let ask = move || {
+        let check = check.clone();
+        Box::pin(async move { check.check().await })
+            as futures::future::BoxFuture<'static, Result<(), String>>
+    };
+    HealthCheck { name, asked_by: AskedBy::HealthzAndReadyz, check: Arc::new(ask) }
 }
 
 /// The server's own requests, made before anybody else's.

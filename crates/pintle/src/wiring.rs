@@ -16,12 +16,13 @@ use registry::{
 };
 use resources::core::service_allocation::{ServiceAllocator, ServiceAllocatorConfig};
 use schema::{Schema, TypeId, Value};
-use storage::{Attributes, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage};
+use storage::{Attributes, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage, Transformer};
+use storage_encryption::Encryption;
 use watch_cache::{CacheConfig, CacheMetrics, WatchCache};
 
 use crate::backends::Backends;
 use crate::cache_metrics::CachesMetrics;
-use crate::flags::{AdmissionFlags, ApiFlags, ServiceFlags, StorageFlags};
+use crate::flags::{ServeFlags, ServiceFlags, StorageFlags};
 use crate::stored_form::{self, StoredForms};
 
 /// Everything behind HTTP.
@@ -40,25 +41,24 @@ pub struct Wired {
 pub fn wire(
     backends: Arc<Backends>,
     environment: &Environment,
-    flags: &StorageFlags,
-    service_flags: &ServiceFlags,
-    api_flags: &ApiFlags,
-    admission_flags: &AdmissionFlags,
+    flags: &ServeFlags,
+    encryption: Option<&Encryption>,
     mut definitions: Vec<ResourceDef>,
 ) -> anyhow::Result<Wired> {
     let mut enabled = ApiResourceConfig::new(&definitions);
-    enabled.apply(&api_flags.runtime_config).context("--runtime-config")?;
+    enabled.apply(&flags.api.runtime_config).context("--runtime-config")?;
     let mut wiring = Wiring {
         backends,
         environment,
-        flags,
+        flags: &flags.storage,
+        encryption,
         schema: schema::builtin(),
         storages: HashMap::new(),
         versions: versions(&definitions),
         caches: CachesMetrics::new(),
-        forms: StoredForms::new(&flags.backend, &definitions, &enabled),
+        forms: StoredForms::new(&flags.storage.backend, &definitions, &enabled),
     };
-    let services = wiring.service_allocator(&definitions, service_flags)?;
+    let services = wiring.service_allocator(&definitions, &flags.services)?;
     let definition = definitions.iter_mut().find(|def| def.group.is_empty() && def.resource == "services");
     definition.context("services are not served")?.allocator = Some(Arc::new(services.clone()));
     let served = definitions.into_iter().filter(|def| enabled.resource_enabled(&def.gvr()));
@@ -68,8 +68,8 @@ pub fn wire(
     });
     let served = Arc::new(Served::new(resources.collect::<anyhow::Result<Vec<_>>>()?));
     let caches = wiring.caches;
-    let parts = Parts { served: &served, options: &admission_flags.options };
-    let admission = admission_flags.plugins.chain(&parts)?;
+    let parts = Parts { served: &served, options: &flags.admission.options };
+    let admission = flags.admission.plugins.chain(&parts)?;
     Ok(Wired { served, admission: Arc::new(admission), services, caches })
 }
 
@@ -93,6 +93,7 @@ struct Wiring<'a> {
     backends: Arc<Backends>,
     environment: &'a Environment,
     flags: &'a StorageFlags,
+    encryption: Option<&'a Encryption>,
     schema: &'static Schema,
     /// By key prefix: versions and cohabiting resources share one.
     storages: HashMap<String, Arc<dyn Storage>>,
@@ -186,6 +187,10 @@ impl Wiring<'_> {
         let codec = stored_form::codec(self.schema, definition, stored, &config, versions)?;
         let leases =
             LeaseOptions { reuse_seconds: self.flags.backend.lease_reuse_seconds, ..LeaseOptions::default() };
+        let transformer: Arc<dyn Transformer> = match self.encryption {
+            Some(encryption) => encryption.transformer(config.resource),
+            None => Arc::new(Identity),
+        };
         let path_prefix = config.path_prefix;
         let place = self.backends.place(&config.servers)?;
         let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
@@ -195,7 +200,7 @@ impl Wiring<'_> {
             resource_prefix: prefix.clone(),
             group_resource: definition.group_resource(),
             codec: Arc::new(codec),
-            transformer: Arc::new(Identity),
+            transformer,
             leases,
             compactor: Some(place.compactor.clone()),
             allow_unsafe_deletion: false,

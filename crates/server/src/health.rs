@@ -31,6 +31,18 @@ pub enum AskedBy {
     All,
     /// `/readyz` only: failing says "send no requests", not "restart me".
     Readyz,
+    /// All but `/livez`: a restart would not help.
+    HealthzAndReadyz,
+}
+
+impl AskedBy {
+    fn asks(self, endpoint: &str) -> bool {
+        match self {
+            AskedBy::All => true,
+            AskedBy::Readyz => endpoint == "readyz",
+            AskedBy::HealthzAndReadyz => endpoint != "livez",
+        }
+    }
 }
 
 impl HealthCheck {
@@ -53,8 +65,7 @@ pub async fn answer(checks: &[HealthCheck], path: &str, query: &Query) -> Option
     if !matches!(endpoint, "healthz" | "livez" | "readyz") {
         return None;
     }
-    let asked: Vec<&HealthCheck> =
-        checks.iter().filter(|check| check.asked_by == AskedBy::All || endpoint == "readyz").collect();
+    let asked: Vec<&HealthCheck> = checks.iter().filter(|check| check.asked_by.asks(endpoint)).collect();
     if below.is_empty() {
         return Some(all(endpoint, &asked, query).await);
     }

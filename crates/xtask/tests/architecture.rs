@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "storage",
             "storage-embedded",
             "storage-etcd",
+            "storage-encryption",
             "watch-cache",
             "registry",
             "resources",

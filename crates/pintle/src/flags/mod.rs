@@ -9,7 +9,9 @@ mod api;
 mod authentication;
 mod backend;
 mod duration;
+mod encryption;
 mod etcd;
+mod features;
 mod services;
 mod serving;
 mod storage;
@@ -20,7 +22,9 @@ pub use admission::AdmissionFlags;
 pub use api::ApiFlags;
 pub use authentication::AuthenticationFlags;
 pub use backend::BackendFlags;
+pub use encryption::EncryptionFlags;
 pub use etcd::EtcdFlags;
+pub use features::FeatureFlags;
 pub use services::ServiceFlags;
 pub use serving::ServingFlags;
 pub use storage::{StorageFlags, WatchCacheFlags};
@@ -38,8 +42,12 @@ pub struct ServeFlags {
     pub admission: AdmissionFlags,
     /// Where objects are and how long.
     pub storage: StorageFlags,
+    /// What the store may not show.
+    pub encryption: EncryptionFlags,
     /// Addresses and node ports of services.
     pub services: ServiceFlags,
+    /// Features switched on or off.
+    pub features: FeatureFlags,
 }
 
 /// A flag's value does not make sense; the text names flag and value.
@@ -68,19 +76,25 @@ impl ServeFlags {
             .args(storage::flags())
             .args(backend::flags())
             .args(etcd::flags())
+            .args(encryption::flags())
             .next_help_heading("Services")
             .args(services::flags())
+            .next_help_heading("Features")
+            .args(features::flags())
     }
 
     /// Reads and judges what was parsed.
     pub fn read(matches: &ArgMatches) -> Result<ServeFlags, FlagError> {
+        let features = FeatureFlags::read(matches)?;
         Ok(ServeFlags {
             serving: ServingFlags::read(matches)?,
             authentication: AuthenticationFlags::read(matches),
             api: ApiFlags::read(matches),
             admission: AdmissionFlags::read(matches)?,
             storage: StorageFlags::read(matches)?,
+            encryption: EncryptionFlags::read(matches, &features)?,
             services: ServiceFlags::read(matches)?,
+            features,
         })
     }
 }
