@@ -90,6 +90,10 @@ pub trait Disk: Send + Sync {
     async fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// Opens a file for reading and writing; with `create`, makes it where it is missing.
     async fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that this process may not be allowed to write, such as a configuration.
+    async fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path, false).await
+    }
     /// Renames over whatever stands at `to`; durable after [`Disk::sync_folder`].
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.

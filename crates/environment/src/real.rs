@@ -97,6 +97,10 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile(file)))
     }
 
+    async fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(File::open(path)?)))
+    }
+
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -206,6 +210,19 @@ mod tests {
             assert_eq!(file.read_at(0, 5).await.unwrap(), &b"\0\0abc"[..]);
             assert_eq!(file.read_at(3, 9).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
             assert_eq!(disk.list(folder.path()).await.unwrap(), [PathBuf::from("a")]);
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_nobody_may_write_can_be_read() {
+        // A program that runs cannot be opened for writing, not even by root.
+        let program = std::env::current_exe().unwrap();
+        block_on(async {
+            let disk = environment().disk;
+            assert!(disk.open(&program, false).await.is_err());
+            let file = disk.open_to_read(&program).await.unwrap();
+            assert_eq!(file.read_at(0, 4).await.unwrap(), &b"\x7fELF"[..]);
         });
     }
 

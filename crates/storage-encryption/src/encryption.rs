@@ -131,7 +131,7 @@ fn must_wait<T>() -> Result<T, TransformError> {
 }
 
 async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
-    let file = disk.open(path, false).await?;
+    let file = disk.open_to_read(path).await?;
     let length = usize::try_from(file.len().await?).map_err(io::Error::other)?;
     file.read_at(0, length).await
 }
