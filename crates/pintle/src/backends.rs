@@ -12,6 +12,7 @@ use std::time::Duration;
 use ::server::{AskedBy, HealthCheck};
 use anyhow::{Context, anyhow, bail};
 use environment::Environment;
+use meta::Revision;
 use storage::Compactor;
 use storage::backend::{Backend, RangeRequest};
 use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
@@ -21,6 +22,8 @@ use crate::flags::{EtcdFlags, StorageFlags};
 
 /// Time a cluster has to answer when a server starts.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Revision of a store without writes.
+const FIRST_REVISION: Revision = Revision(1);
 /// Pause between two attempts meanwhile.
 const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -47,6 +50,21 @@ pub struct Place {
 }
 
 impl Backends {
+    /// True for an embedded store that nobody has written to yet.
+    pub async fn holds_nothing(&self) -> bool {
+        let Some(embedded) = &self.embedded else { return false };
+        embedded.status().await.is_ok_and(|status| status.revision <= FIRST_REVISION)
+    }
+
+    /// Compacts a new embedded store up to now. Its first revisions were made
+    /// before anybody could ask, so nobody has a claim to them; a client that
+    /// names one brings it from another cluster and must hear that it is too old.
+    pub async fn forget_beginnings(&self) -> anyhow::Result<()> {
+        let Some(embedded) = &self.embedded else { return Ok(()) };
+        let revision = embedded.status().await?.revision;
+        Ok(embedded.compact(revision).await?)
+    }
+
     /// Opens what the flags name; the embedded store lies in `folder`. Waits
     /// a while for clusters that do not answer yet.
     pub async fn open(

@@ -16,6 +16,9 @@ use registry::{RequestContext, Served, ServedResource};
 use resources::core::service_allocation::ServiceAllocator;
 use schema::{Map, Value};
 
+/// Owner of the fields of what the server makes itself.
+const FIELD_MANAGER: &str = "kube-apiserver";
+
 /// Namespaces that are always there.
 pub const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -150,7 +153,10 @@ async fn make_one(
     }
     schema::defaults::apply(&resource.schema, resource.stored_ty, &mut object);
     resource.definition.strategy.default(&mut object);
-    let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
+    let options = WriteOptions {
+        field_manager: "kube-apiserver".to_owned(),
+        ..WriteOptions { field_manager: FIELD_MANAGER.to_owned(), ..WriteOptions::default() }
+    };
     match store.create(&context, object, &options).await {
         // Another server on the same store was faster.
         Err(ApiError::AlreadyExists { .. }) => Ok(()),

@@ -138,6 +138,7 @@ impl Server {
             health_checks: health_checks(&backends, encryption.as_ref(), stopping.clone()),
         });
         let context = || system_context(&services);
+        let fresh = backends.holds_nothing().await;
         bootstrap(&wired.served, &wired.services, address, context)
             .await
             .context("cannot make what every cluster has")?;
@@ -145,6 +146,9 @@ impl Server {
             reconcile(&wired.served, address, context)
                 .await
                 .context("cannot tell the cluster where it is")?;
+        }
+        if fresh {
+            backends.forget_beginnings().await.context("cannot compact the new store")?;
         }
         let http = Arc::new(::server::Server::new(services, ConnectionLimits::default(), Some(tls)));
         let serving = tokio::spawn(http.serve(listener));
