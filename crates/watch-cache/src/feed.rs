@@ -32,10 +32,12 @@ pub(crate) async fn run(shared: Arc<Shared>, mut dropped: watch::Receiver<()>) {
 }
 
 async fn feed(shared: &Shared) {
+    let mut failures = 0_u32;
     loop {
         shared.phase.send_replace(Phase::Filling);
         match fill(shared).await {
             Ok((generation, watch)) => {
+                failures = 0;
                 shared.generation.store(Some(generation.clone()));
                 shared.phase.send_replace(Phase::Ready);
                 crate::metrics::add(&shared.metrics.initializations_total, 1);
@@ -45,7 +47,11 @@ async fn feed(shared: &Shared) {
                 generation.close();
             }
             Err(error) => {
-                tracing::warn!(resource = shared.resource_prefix, %error, "the watch cache cannot be filled");
+                // A store that closes with its server fails once; one that stays away is news.
+                failures += 1;
+                if failures > 1 {
+                    tracing::warn!(resource = shared.resource_prefix, %error, "the watch cache cannot be filled");
+                }
                 shared.phase.send_replace(Phase::Failed);
                 shared.environment.clock.sleep(RETRY_INTERVAL).await;
             }
