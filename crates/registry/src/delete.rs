@@ -10,6 +10,7 @@
 use async_trait::async_trait;
 use meta::object::{ObjectMeta, ObjectMetaMut};
 use meta::options::{DeleteOptions, Preconditions, PropagationPolicy};
+use meta::time::rfc3339;
 use meta::{ApiError, GroupResource, ResourceVersion, Revision};
 use parking_lot::Mutex;
 use schema::Value;
@@ -20,7 +21,7 @@ use crate::admission::Operation;
 use crate::context::RequestContext;
 use crate::definition::DefaultGarbageCollection;
 use crate::errors::{Verb, interpret};
-use crate::metadata::{add_seconds, deletion_time, rfc3339};
+use crate::metadata::{add_seconds, deletion_time};
 use crate::store::{Deleted, Outcome, Store};
 use crate::update::check_preconditions;
 

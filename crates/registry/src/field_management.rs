@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use meta::object::ObjectMeta;
 use meta::options::WriteOptions;
+use meta::time::rfc3339;
 use meta::{ApiError, GroupVersionKind};
 use patch::apply::{FieldManager, FieldSet, Typed, Versions, Writer};
 use schema::{Key, TypeId, Value};
 
 use crate::context::RequestContext;
 use crate::definition::{Conversion, ResourceDef, StatusMetadata};
-use crate::metadata::rfc3339;
+
 use crate::served::SchemaRef;
 use crate::store::{Store, UpdateKind};
 

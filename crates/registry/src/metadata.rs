@@ -7,6 +7,7 @@ use environment::Random;
 use jiff::Timestamp;
 use meta::ApiError;
 use meta::object::{ObjectMeta, ObjectMetaMut};
+use meta::time::rfc3339;
 use schema::{Key, Value};
 
 use crate::context::RequestContext;
@@ -160,11 +161,6 @@ pub(crate) fn desired_state_differs(new: &Value, old: &Value) -> bool {
 
 fn is_common(key: &str) -> bool {
     matches!(key, "apiVersion" | "kind" | "metadata" | "status")
-}
-
-/// RFC 3339 in whole seconds, as `metav1.Time` writes it.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// `deletionTimestamp` as a time; none if absent or no time.

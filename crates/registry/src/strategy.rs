@@ -182,40 +182,17 @@ impl PrintContext {
     /// Time since an RFC 3339 timestamp, e.g. `3h5m`; `<unknown>` if there is none.
     pub fn since(&self, timestamp: &str) -> String {
         match timestamp.parse::<Timestamp>() {
-            Ok(then) => human_duration(self.now.as_second() - then.as_second()),
+            Ok(then) => {
+                let seconds = self.now.as_second() - then.as_second();
+                meta::time::human_duration(jiff::SignedDuration::from_secs(seconds))
+            }
             Err(_) => "<unknown>".to_owned(),
         }
     }
 }
 
-/// A duration in the two largest units that still say something.
-fn human_duration(seconds: i64) -> String {
-    const MINUTE: i64 = 60;
-    const HOUR: i64 = 60 * MINUTE;
-    const DAY: i64 = 24 * HOUR;
-    const YEAR: i64 = 365 * DAY;
-    let two = |unit: i64, name: &str, smaller: i64, smaller_name: &str| {
-        let (whole, rest) = (seconds / unit, seconds % unit / smaller);
-        if rest == 0 { format!("{whole}{name}") } else { format!("{whole}{name}{rest}{smaller_name}") }
-    };
-    match seconds {
-        ..-1 => "<invalid>".to_owned(),
-        -1 => "0s".to_owned(),
-        0..120 => format!("{seconds}s"),
-        120..600 => two(MINUTE, "m", 1, "s"),
-        600..10_800 => format!("{}m", seconds / MINUTE),
-        10_800..28_800 => two(HOUR, "h", MINUTE, "m"),
-        28_800..172_800 => format!("{}h", seconds / HOUR),
-        172_800..691_200 => two(DAY, "d", HOUR, "h"),
-        691_200..63_072_000 => format!("{}d", seconds / DAY),
-        63_072_000..252_288_000 => two(YEAR, "y", DAY, "d"),
-        _ => format!("{}y", seconds / YEAR),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn ages_are_told_in_at_most_two_units() {
@@ -234,7 +211,8 @@ mod tests {
             (9 * 365 * 86_400, "9y"),
         ];
         for (seconds, text) in cases {
-            assert_eq!(human_duration(seconds), text, "{seconds}");
+            let duration = jiff::SignedDuration::from_secs(seconds);
+            assert_eq!(meta::time::human_duration(duration), text, "{seconds}");
         }
     }
 }
