@@ -10,6 +10,7 @@
 //! values are the same object exactly when they are equal. Encoding puts back
 //! what the Go declaration writes even when zero.
 
+pub mod custom;
 mod error;
 mod go_names;
 pub mod json;

@@ -17,6 +17,7 @@ pub trait ObjectCodec: Send + Sync {
 }
 
 /// Custom resources: JSON as it stands, with a line feed behind it as the original writes it.
+/// Nonsense in stored metadata is dropped, so that the object can be mended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JsonCodec;
 
@@ -30,7 +31,7 @@ impl ObjectCodec for JsonCodec {
 
     fn decode(&self, data: &[u8]) -> Result<Value, Error> {
         match codec::json::decode_any(data).map_err(undecodable)? {
-            object @ Value::Map(_) => Ok(object),
+            object @ Value::Map(_) => Ok(codec::custom::normal_lenient(object)),
             _ => Err(ApiError::Unknown("the stored value is no object".into()).into()),
         }
     }
