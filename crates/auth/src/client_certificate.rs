@@ -16,7 +16,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::{Authenticator, Credentials, InvalidCredential};
+use crate::{Authenticated, Authenticator, Credentials, InvalidCredential};
 
 /// Verifies client certificates against a set of authorities.
 pub struct ClientCertificates {
@@ -52,7 +52,7 @@ impl Authenticator for ClientCertificates {
     async fn authenticate(
         &self,
         credentials: &Credentials<'_>,
-    ) -> Result<Option<UserInfo>, InvalidCredential> {
+    ) -> Result<Option<Authenticated>, InvalidCredential> {
         let Some((leaf, intermediates)) = credentials.peer_certificates.split_first() else {
             return Ok(None);
         };
@@ -61,7 +61,7 @@ impl Authenticator for ClientCertificates {
         self.verifier
             .verify_client_cert(leaf, intermediates, now)
             .map_err(|error| InvalidCredential(format!("client certificate: {error}")))?;
-        user_of(leaf).map(Some)
+        user_of(leaf).map(|user| Some(user.into()))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
                     .authenticate(&Credentials { peer_certificates: chain, ..Credentials::default() }),
             )
         };
-        let admin = ask(&[client(&issuer)]).expect("trusted").expect("known");
+        let admin = ask(&[client(&issuer)]).expect("trusted").expect("known").user;
         assert_eq!(
             (admin.name.as_str(), admin.groups.as_slice()),
             ("admin", &["system:masters".to_owned()][..])

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use registry::UserInfo;
 
-use crate::{Authenticator, Credentials, InvalidCredential};
+use crate::{Authenticated, Authenticator, Credentials, InvalidCredential};
 
 /// Users by the digest of their token.
 #[derive(Debug, Default)]
@@ -94,8 +94,12 @@ impl Authenticator for TokenFile {
     async fn authenticate(
         &self,
         credentials: &Credentials<'_>,
-    ) -> Result<Option<UserInfo>, InvalidCredential> {
-        Ok(credentials.bearer_token().and_then(|token| self.users.get(&hash(token))).cloned())
+    ) -> Result<Option<Authenticated>, InvalidCredential> {
+        Ok(credentials
+            .bearer_token()
+            .and_then(|token| self.users.get(&hash(token)))
+            .cloned()
+            .map(Authenticated::from))
     }
 }
 
@@ -118,12 +122,12 @@ mod tests {
                 file.authenticate(&Credentials { authorization: Some(header), ..Credentials::default() }),
             )
         };
-        let alice = ask("Bearer t1").expect("no error").expect("known");
+        let alice = ask("Bearer t1").expect("no error").expect("known").user;
         assert_eq!(
             (alice.name.as_str(), alice.uid.as_str(), alice.groups.join("+").as_str()),
             ("alice", "1", "dev+ops")
         );
-        assert_eq!(ask("bearer t2").expect("no error").expect("known").groups, Vec::<String>::new());
+        assert_eq!(ask("bearer t2").expect("no error").expect("known").user.groups, Vec::<String>::new());
         assert_eq!(ask("Bearer t3"), Ok(None));
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth::{Credentials, SYSTEM_MASTERS, Union};
+use auth::{SYSTEM_MASTERS, Union};
 use meta::ApiError;
 use registry::{RequestContext, UserInfo, VirtualResource};
 use resources::Dependencies;
@@ -31,14 +31,8 @@ impl TokenAuthenticator for Tokens {
         token: &str,
         audiences: &[String],
     ) -> Result<Option<TokenOwner>, String> {
-        let header = format!("Bearer {token}");
-        let credentials = Credentials { authorization: Some(&header), ..Credentials::default() };
-        if credentials.bearer_token().is_none() {
-            return Ok(None);
-        }
-        let user = self.0.identify(&credentials).await.map_err(|error| error.to_string())?;
-        // Static tokens are bound to no audience: they are good for whichever is asked for.
-        Ok(Some(TokenOwner { user, audiences: audiences.to_vec() }))
+        let found = self.0.review(token, audiences).await.map_err(|error| error.to_string())?;
+        Ok(found.map(|found| TokenOwner { user: found.user, audiences: found.audiences }))
     }
 }
 

@@ -25,7 +25,11 @@ use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
 use crate::flags::{AuthenticationFlags, ServeFlags};
 use crate::kubernetes_endpoints::{advertised, reconcile};
+use crate::wiring::RuntimeResource;
 use crate::{cache_metrics, store_metrics, tls, wiring};
+
+/// The audience of tokens made for this server.
+const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// A server that serves until it is shut down or dropped.
 pub struct Server {
@@ -44,9 +48,15 @@ pub struct Server {
 pub struct Builder {
     flags: ServeFlags,
     environment: Environment,
+    made_at_run_time: Vec<RuntimeResource>,
 }
 
 impl Builder {
+    /// Over flags as `pintle serve` reads them.
+    pub fn new(flags: ServeFlags) -> Builder {
+        Builder { flags, environment: environment::real::environment(), made_at_run_time: Vec::new() }
+    }
+
     /// Folder of store, certificates and kubeconfig.
     pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.flags.storage.data_dir = folder.into();
@@ -71,9 +81,15 @@ impl Builder {
         self
     }
 
+    /// Serves one more resource, in one version.
+    pub fn serve(mut self, resource: RuntimeResource) -> Builder {
+        self.made_at_run_time.push(resource);
+        self
+    }
+
     /// Starts the server; it answers when this returns.
     pub async fn start(self) -> anyhow::Result<Server> {
-        Server::start_in(self.environment, self.flags).await
+        Server::start_in(self.environment, self.flags, self.made_at_run_time).await
     }
 }
 
@@ -82,15 +98,19 @@ impl Server {
     pub fn builder() -> Builder {
         let mut flags = ServeFlags::default();
         flags.serving.secure_port = 0;
-        Builder { flags, environment: environment::real::environment() }
+        Builder::new(flags)
     }
 
     /// Starts a server as `pintle serve` with these flags does.
     pub async fn start(flags: ServeFlags) -> anyhow::Result<Server> {
-        Server::start_in(environment::real::environment(), flags).await
+        Builder::new(flags).start().await
     }
 
-    async fn start_in(environment: Environment, flags: ServeFlags) -> anyhow::Result<Server> {
+    async fn start_in(
+        environment: Environment,
+        flags: ServeFlags,
+        made_at_run_time: Vec<RuntimeResource>,
+    ) -> anyhow::Result<Server> {
         let encryption = encryption(&environment, &flags).await?;
         let folder = DataFolder::open(&flags.storage.data_dir)?;
         // The store's lock keeps a second server out before anything else of the folder is touched.
@@ -114,7 +134,14 @@ impl Server {
         };
         let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
         let definitions = resources::all_definitions(&dependencies(authenticator.clone()));
-        let wired = wiring::wire(backends.clone(), &environment, &flags, encryption.as_ref(), definitions)?;
+        let wired = wiring::wire(
+            backends.clone(),
+            &environment,
+            &flags,
+            encryption.as_ref(),
+            definitions,
+            made_at_run_time,
+        )?;
         let metrics = Metrics::new();
         let main = &backends.place(&[])?.backend;
         let caches = wired.caches;
@@ -250,7 +277,7 @@ fn authenticator(
     tokens.insert(&credentials.admin_token, admin);
     let certificates = ClientCertificates::new(authorities, environment.clock.clone())?;
     let authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(certificates), Arc::new(tokens)];
-    Ok(Arc::new(Union::new(authenticators)))
+    Ok(Arc::new(Union::new(authenticators, vec![API_AUDIENCE.to_owned()])))
 }
 
 fn health_checks(

@@ -208,6 +208,7 @@ impl Exchange {
         let credentials = Credentials {
             authorization: Some(authorization).filter(|value| !value.is_empty()),
             peer_certificates: &self.connection.peer_certificates,
+            ..Credentials::default()
         };
         match self.services.authenticator.identify(&credentials).await {
             Ok(user) => {

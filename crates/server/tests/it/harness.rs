@@ -111,7 +111,7 @@ impl Api {
         let (stopper, stopping) = stopper();
         let services = ApiServices {
             served: ArcSwap::from_pointee(served),
-            authenticator: Arc::new(Union::new(vec![Arc::new(tokens)])),
+            authenticator: Arc::new(Union::new(vec![Arc::new(tokens)], Vec::new())),
             authorizer: Arc::new(SuperuserAuthorizer),
             admission: Arc::new(NoAdmission),
             environment,
