@@ -19,6 +19,7 @@ mod wiring;
 
 pub use server::{Builder, Server};
 pub use storage_embedded::{OpenError, Repaired};
+pub use wiring::RuntimeResource;
 
 /// Makes the store of a damaged data folder usable again: keeps everything
 /// before the damage and sets the rest aside. Fails while a server uses it.

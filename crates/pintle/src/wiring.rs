@@ -16,7 +16,9 @@ use registry::{
 };
 use resources::core::service_allocation::{ServiceAllocator, ServiceAllocatorConfig};
 use schema::{Schema, TypeId, Value};
-use storage::{Attributes, Identity, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage, Transformer};
+use storage::{
+    Attributes, Identity, JsonCodec, LeaseOptions, ObjectStore, ObjectStoreConfig, Storage, Transformer,
+};
 use storage_encryption::Encryption;
 use watch_cache::{CacheConfig, CacheMetrics, WatchCache};
 
@@ -37,6 +39,20 @@ pub struct Wired {
     pub caches: CachesMetrics,
 }
 
+/// A resource whose types are made at run time. Its objects are free-form JSON,
+/// stored as such below `/<path prefix>/<group>/<resource>`; the schema says
+/// only how they merge and who owns which field.
+#[derive(Clone)]
+pub struct RuntimeResource {
+    /// What it is. The prefix of its storage is set when it is served.
+    pub definition: ResourceDef,
+    /// The table of its kind: a struct with all its fields, or
+    /// [`schema::Scalar::Object`] where fields are deduced from each object.
+    pub schema: Arc<Schema>,
+    /// Its kind in the table.
+    pub ty: TypeId,
+}
+
 /// Puts the rooms together over the stores.
 pub fn wire(
     backends: Arc<Backends>,
@@ -44,6 +60,7 @@ pub fn wire(
     flags: &ServeFlags,
     encryption: Option<&Encryption>,
     mut definitions: Vec<ResourceDef>,
+    made_at_run_time: Vec<RuntimeResource>,
 ) -> anyhow::Result<Wired> {
     let mut enabled = ApiResourceConfig::new(&definitions);
     enabled.apply(&flags.api.runtime_config).context("--runtime-config")?;
@@ -66,7 +83,11 @@ pub fn wire(
         let name = format!("{} in {}", definition.resource, definition.group_version());
         wiring.serve(definition).with_context(|| format!("cannot serve {name}"))
     });
-    let served = Arc::new(Served::new(resources.collect::<anyhow::Result<Vec<_>>>()?));
+    let mut resources = resources.collect::<anyhow::Result<Vec<_>>>()?;
+    for made in made_at_run_time {
+        resources.push(wiring.serve_made(made)?);
+    }
+    let served = Arc::new(Served::new(resources));
     let caches = wiring.caches;
     let parts = Parts { served: &served, options: &flags.admission.options };
     let admission = flags.admission.plugins.chain(&parts)?;
@@ -118,6 +139,45 @@ impl Wiring<'_> {
             }
         };
         Ok(Arc::new(ServedResource { definition, store, schema: self.schema.into(), ty, stored_ty }))
+    }
+
+    /// Serves a resource whose types are made at run time.
+    fn serve_made(&mut self, made: RuntimeResource) -> anyhow::Result<Arc<ServedResource>> {
+        let RuntimeResource { mut definition, schema, ty } = made;
+        let prefix = format!("{}/{}", definition.group, definition.resource);
+        let Backing::Stored(stored) = &mut definition.backing else {
+            return Err(anyhow!("{} cannot be served: it is not stored", definition.group_resource()));
+        };
+        stored.prefix = prefix.clone().into();
+        let definition = Arc::new(definition);
+        let place = self.backends.place(&[])?;
+        let path_prefix = self.flags.backend.path_prefix.clone();
+        let resource_prefix = format!("/{prefix}");
+        let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
+            backend: place.backend.clone(),
+            environment: self.environment.clone(),
+            path_prefix: path_prefix.clone(),
+            resource_prefix: resource_prefix.clone(),
+            group_resource: definition.group_resource(),
+            codec: Arc::new(JsonCodec),
+            transformer: match self.encryption {
+                Some(encryption) => encryption.transformer(definition.group_resource()),
+                None => Arc::new(Identity),
+            },
+            leases: LeaseOptions::default(),
+            compactor: Some(place.compactor.clone()),
+            allow_unsafe_deletion: false,
+        })?);
+        let store = Store::new(StoreConfig {
+            definition: definition.clone(),
+            storage: self.cached(storage, &definition, path_prefix, &resource_prefix)?,
+            schema: schema.clone().into(),
+            stored_ty: ty,
+            delete_collection_workers: self.flags.delete_collection_workers,
+            garbage_collection: self.flags.garbage_collection,
+        });
+        let store = Some(Arc::new(store));
+        Ok(Arc::new(ServedResource { definition, store, schema: schema.into(), ty, stored_ty: ty }))
     }
 
     fn store(

@@ -102,7 +102,8 @@ pub struct Expected<'a> {
     pub ty: TypeId,
     /// Its kind.
     pub gvk: &'a GroupVersionKind,
-    /// The type is one made at run time: any other kind is refused by name.
+    /// The type is one made at run time: such objects are free-form, and any
+    /// other kind is refused by name.
     pub custom: bool,
 }
 
@@ -118,6 +119,8 @@ pub fn decode(
     let mut strict = Vec::new();
     let collect = (validation != FieldValidation::Ignore).then_some(&mut strict);
     let decoded = match media_type {
+        MediaType::Json if expected.custom => codec::custom::decode_json(body, collect),
+        MediaType::Yaml if expected.custom => codec::custom::decode_yaml(body, collect),
         MediaType::Json => codec::json::decode(expected.schema, expected.ty, body, collect),
         MediaType::Yaml => codec::yaml::decode(expected.schema, expected.ty, body, collect),
         MediaType::Protobuf => decode_protobuf(body, expected),

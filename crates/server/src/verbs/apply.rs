@@ -150,12 +150,12 @@ impl Apply<'_> {
         context: &RequestContext,
     ) -> Result<Value, ApiError> {
         let resource = &self.target.resource;
-        let mut object = if encode::is_custom(resource) {
-            document.clone()
+        let decoded = if encode::is_custom(resource) {
+            codec::custom::normal(document.clone(), None)
         } else {
             codec::json::typed(&resource.schema, resource.ty, document, None)
-                .map_err(|error| self.unconvertible(gvk, &error.to_string()))?
         };
+        let mut object = decoded.map_err(|error| self.unconvertible(gvk, &error.to_string()))?;
         match_name(&object, &self.target.name)?;
         match_namespace(&mut object, &context.namespace).map_err(|failure| match failure {
             Failure::Api(error) => error,

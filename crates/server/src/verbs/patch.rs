@@ -63,7 +63,7 @@ fn patch_type<'a>(exchange: &'a Exchange, target: &Target) -> Result<&'a str, Fa
     match media_type {
         JSON_PATCH | MERGE_PATCH | APPLY_PATCH => Ok(media_type),
         STRATEGIC_MERGE_PATCH if !custom => Ok(media_type),
-        _ if custom => Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH].into_iter())),
+        _ if custom => Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH, APPLY_PATCH].into_iter())),
         _ => Err(Failure::RouteUnsupportedMediaType),
     }
 }
@@ -163,7 +163,12 @@ impl Patched<'_> {
             found.extend(patched.as_map().into_iter().flat_map(schema::Map::keys).map(unknown));
             Value::map()
         } else {
-            codec::json::typed(schema, ty, patched, schema_errors).map_err(|error| {
+            let typed = if self.face == Face::Object && encode::is_custom(&self.target.resource) {
+                codec::custom::normal(patched.clone(), schema_errors)
+            } else {
+                codec::json::typed(schema, ty, patched, schema_errors)
+            };
+            typed.map_err(|error| {
                 patch::undecodable(&self.shown(patched), self.in_words(&error.to_string()))
             })?
         };
