@@ -1,9 +1,10 @@
 //! The feeder: fills the cache from the storage below and follows it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use meta::{ApiError, Revision};
 use storage::{Error, ListRequest, Watch, WatchEvent};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut dropped: watch::Receiver<()>) {
     let fed = std::pin::pin!(feed(&shared));
     select(stop, fed).await;
     if let Some(generation) = shared.generation.swap(None) {
-        generation.close();
+        generation.close(shared.environment.clock.monotonic());
     }
     shared.phase.send_replace(Phase::Failed);
 }
@@ -44,7 +45,7 @@ async fn feed(shared: &Shared) {
                 let why = follow(shared, &generation, watch).await;
                 tracing::info!(resource = shared.resource_prefix, %why, "the watch cache is filled anew");
                 shared.generation.store(None);
-                generation.close();
+                generation.close(shared.environment.clock.monotonic());
             }
             Err(error) => {
                 // A store that closes with its server fails once; one that stays away is news.
@@ -81,18 +82,31 @@ async fn open(shared: &Shared, after: Revision) -> Result<Box<dyn Watch>, Error>
 async fn follow(shared: &Shared, generation: &Generation, mut watch: Box<dyn Watch>) -> ApiError {
     let mut held = None;
     let mut check = consistency::Schedule::new(&shared.environment);
+    let mut rounds = Rounds::default();
     loop {
-        let first = match held.take() {
-            Some(event) => Some(event),
-            None => match select(watch.next(), check.due()).await {
-                Either::Left((event, _)) => event,
-                Either::Right(_) => {
-                    if let Err(why) = consistency::check(shared, generation, &mut check).await {
-                        return why;
-                    }
-                    continue;
+        let turn = match held.take() {
+            Some(event) => Turn::Event(Some(event)),
+            None => {
+                let round = pin!(rounds.due());
+                match select(watch.next(), select(check.due(), round)).await {
+                    Either::Left((event, _)) => Turn::Event(event),
+                    Either::Right((Either::Left(_), _)) => Turn::Check,
+                    Either::Right((Either::Right(_), _)) => Turn::Round,
                 }
-            },
+            }
+        };
+        let first = match turn {
+            Turn::Event(event) => event,
+            Turn::Check => {
+                if let Err(why) = consistency::check(shared, generation, &mut check).await {
+                    return why;
+                }
+                continue;
+            }
+            Turn::Round => {
+                rounds.tell(shared, generation);
+                continue;
+            }
         };
         let Some(first) = first else {
             return ApiError::Internal("the watch of the storage ended".to_owned());
@@ -101,6 +115,48 @@ async fn follow(shared: &Shared, generation: &Generation, mut watch: Box<dyn Wat
         if let Err(error) = shared.apply(generation, batch) {
             return error;
         }
+        rounds.tell(shared, generation);
+    }
+}
+
+/// What the feeder has to do next.
+enum Turn {
+    /// Take an event in; none if there will be no more.
+    Event(Option<WatchEvent>),
+    /// Compare the cache with the storage.
+    Check,
+    /// Tell watchers.
+    Round,
+}
+
+/// The rounds in which watchers are told of events.
+#[derive(Default)]
+struct Rounds {
+    /// Runs out when the next one is due.
+    timer: Option<BoxFuture<'static, ()>>,
+    /// When that is, on the monotonic clock.
+    next: Option<Duration>,
+}
+
+impl Rounds {
+    /// Tells the watchers whose round is due.
+    fn tell(&mut self, shared: &Shared, generation: &Generation) {
+        let clock = &shared.environment.clock;
+        let now = clock.monotonic();
+        let next = generation.tell(now);
+        if next != self.next {
+            self.timer = next.map(|next| clock.sleep(next.saturating_sub(now)));
+            self.next = next;
+        }
+    }
+
+    /// Completes when a round is due. Cancel-safe.
+    async fn due(&mut self) {
+        match &mut self.timer {
+            Some(timer) => timer.await,
+            None => futures::future::pending().await,
+        }
+        *self = Rounds::default();
     }
 }
 

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 
 /// What a watcher must hear of. Coarser than its selector, never finer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,11 +81,60 @@ impl Signal {
 }
 
 /// All watchers of a resource.
+///
+/// They are told of events in two steps, so that nobody who reads the log
+/// waits for the telling: [`owe`](Interests::owe) as an event is appended, and
+/// [`tell`](Interests::tell) when the log is unlocked again.
 #[derive(Default)]
 pub(crate) struct Interests {
-    watchers: BTreeMap<Interest, BTreeMap<u64, Arc<Signal>>>,
+    audiences: BTreeMap<Interest, Audience>,
+    /// Audiences that are owed news.
+    owing: Mutex<Vec<Interest>>,
     triggers: usize,
     next: u64,
+}
+
+/// Watchers with the same interest. They are told together, in rounds.
+#[derive(Default)]
+struct Audience {
+    signals: BTreeMap<u64, Arc<Signal>>,
+    round: Mutex<Round>,
+}
+
+#[derive(Default)]
+struct Round {
+    /// When the last one was, on the monotonic clock.
+    last: Option<Duration>,
+    /// The first event they have not been told of.
+    owed: Option<u64>,
+}
+
+/// Shortest time between two rounds for each watcher told. To deliver costs each watcher a wake-up and
+/// a write, whatever the number of events; when events come faster than rounds, the events
+/// of a round share them, and telling the same to everybody takes no more than a part of one processor.
+const ROUND_PER_WATCHER: Duration = Duration::from_micros(20);
+/// Longest time between two rounds while events are owed, however many watchers there are.
+const ROUND_MAX: Duration = Duration::from_millis(20);
+/// Rounds that would follow each other faster than timers run are not spaced at all.
+const ROUND_MIN: Duration = Duration::from_millis(1);
+
+impl Audience {
+    /// When the next round may be.
+    fn due(&self, round: &Round) -> Duration {
+        let watchers = u32::try_from(self.signals.len()).unwrap_or(u32::MAX);
+        let pace = ROUND_PER_WATCHER.saturating_mul(watchers).min(ROUND_MAX);
+        match round.last {
+            Some(last) if pace >= ROUND_MIN => last + pace,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn tell(&self, round: &mut Round, now: Duration) {
+        if let Some(event) = round.owed.take() {
+            round.last = Some(now);
+            self.signals.values().for_each(|signal| signal.raise(event));
+        }
+    }
 }
 
 /// What an event is found by.
@@ -99,17 +151,17 @@ impl Interests {
         let id = self.next;
         self.next += 1;
         self.triggers += usize::from(matches!(interest, Interest::Trigger(_)));
-        self.watchers.entry(interest).or_default().insert(id, signal);
+        self.audiences.entry(interest).or_default().signals.insert(id, signal);
         id
     }
 
     pub(crate) fn remove(&mut self, interest: &Interest, id: u64) {
-        let Some(same) = self.watchers.get_mut(interest) else { return };
-        if same.remove(&id).is_some() && matches!(interest, Interest::Trigger(_)) {
+        let Some(audience) = self.audiences.get_mut(interest) else { return };
+        if audience.signals.remove(&id).is_some() && matches!(interest, Interest::Trigger(_)) {
             self.triggers -= 1;
         }
-        if same.is_empty() {
-            self.watchers.remove(interest);
+        if audience.signals.is_empty() {
+            self.audiences.remove(interest);
         }
     }
 
@@ -118,50 +170,86 @@ impl Interests {
         self.triggers > 0
     }
 
-    /// Tells everybody whom an event concerns. Returns how many.
-    pub(crate) fn raise(&self, event: u64, subject: &Subject<'_>) -> usize {
+    /// Everybody whom an event concerns is to be told of it. Returns how many they are.
+    pub(crate) fn owe(&mut self, event: u64, subject: &Subject<'_>) -> usize {
         let Some((namespace, name)) = subject.names else {
-            return self.raise_all(event);
+            return self.owe_range(event, ..);
         };
-        let mut told = self.raise_one(event, &Interest::All);
-        if self.watchers.len() == usize::from(told > 0) {
-            return told;
+        let mut concerned = self.owe_one(event, &Interest::All);
+        if self.audiences.len() == usize::from(concerned > 0) {
+            return concerned;
         }
-        told += self.raise_one(event, &Interest::Namespace(namespace.into()));
-        told += self.raise_one(event, &Interest::Name(name.into()));
-        told += self.raise_one(event, &Interest::Object(namespace.into(), name.into()));
+        concerned += self.owe_one(event, &Interest::Namespace(namespace.into()));
+        concerned += self.owe_one(event, &Interest::Name(name.into()));
+        concerned += self.owe_one(event, &Interest::Object(namespace.into(), name.into()));
         if self.triggers == 0 {
-            return told;
+            return concerned;
         }
         let Some([old, new]) = subject.triggers else {
-            let by_trigger = Interest::Trigger("".into())..;
-            let same = self.watchers.range(by_trigger).map(|(_, same)| raise_each(event, same));
-            return told + same.sum::<usize>();
+            return concerned + self.owe_range(event, Interest::Trigger("".into())..);
         };
-        told += old.map_or(0, |value| self.raise_one(event, &Interest::Trigger(value.into())));
+        concerned += old.map_or(0, |value| self.owe_one(event, &Interest::Trigger(value.into())));
         if new != old {
-            told += new.map_or(0, |value| self.raise_one(event, &Interest::Trigger(value.into())));
+            concerned += new.map_or(0, |value| self.owe_one(event, &Interest::Trigger(value.into())));
         }
-        told
+        concerned
     }
 
-    fn raise_all(&self, event: u64) -> usize {
-        self.watchers.values().map(|same| raise_each(event, same)).sum()
+    fn owe_range(&mut self, event: u64, range: impl RangeBounds<Interest>) -> usize {
+        let owing = self.owing.get_mut();
+        let same = self.audiences.range_mut(range);
+        same.map(|(interest, audience)| audience.owe(event, interest, owing)).sum()
     }
 
-    fn raise_one(&self, event: u64, interest: &Interest) -> usize {
-        self.watchers.get(interest).map_or(0, |same| raise_each(event, same))
+    fn owe_one(&mut self, event: u64, interest: &Interest) -> usize {
+        let owing = self.owing.get_mut();
+        self.audiences.get_mut(interest).map_or(0, |audience| audience.owe(event, interest, owing))
+    }
+
+    /// Tells everybody whose round is due of what is owed; returns when the next round is due, if
+    /// one is, on the monotonic clock.
+    pub(crate) fn tell(&self, now: Duration) -> Option<Duration> {
+        let mut next: Option<Duration> = None;
+        self.owing.lock().retain(|interest| {
+            let Some(audience) = self.audiences.get(interest) else { return false };
+            let mut round = audience.round.lock();
+            let due = audience.due(&round);
+            if due > now {
+                next = Some(next.map_or(due, |next| next.min(due)));
+                return true;
+            }
+            audience.tell(&mut round, now);
+            false
+        });
+        next
+    }
+
+    /// Tells everybody of what is owed, due or not.
+    pub(crate) fn tell_all(&self, now: Duration) {
+        let mut owing = self.owing.lock();
+        for audience in owing.drain(..).filter_map(|interest| self.audiences.get(&interest)) {
+            audience.tell(&mut audience.round.lock(), now);
+        }
     }
 
     /// Wakes everybody, e.g. because the log ends.
     pub(crate) fn nudge_all(&self) {
-        self.watchers.values().flat_map(BTreeMap::values).for_each(|signal| signal.nudge());
+        self.audiences
+            .values()
+            .flat_map(|audience| audience.signals.values())
+            .for_each(|signal| signal.nudge());
     }
 }
 
-fn raise_each(event: u64, watchers: &BTreeMap<u64, Arc<Signal>>) -> usize {
-    watchers.values().for_each(|signal| signal.raise(event));
-    watchers.len()
+impl Audience {
+    fn owe(&mut self, event: u64, interest: &Interest, owing: &mut Vec<Interest>) -> usize {
+        let owed = &mut self.round.get_mut().owed;
+        if owed.is_none() {
+            *owed = Some(event);
+            owing.push(interest.clone());
+        }
+        self.signals.len()
+    }
 }
 
 #[cfg(test)]
@@ -194,10 +282,11 @@ mod tests {
             add(Interest::Object("other".into(), "a".into())),
             add(Interest::Trigger("n3".into())),
         ];
-        assert_eq!(interests.raise(7, &subject(Some("n1"), Some("n2"))), 6);
+        assert_eq!(interests.owe(7, &subject(Some("n1"), Some("n2"))), 6);
+        assert_eq!(interests.tell(Duration::ZERO), None);
         assert!(concerned.iter().all(|signal| signal.take() == Some(7)));
         assert!(others.iter().all(|signal| signal.take().is_none()));
-        assert_eq!(interests.raise(8, &Subject { names: None, ..subject(None, None) }), 10);
+        assert_eq!(interests.owe(8, &Subject { names: None, ..subject(None, None) }), 10);
     }
 
     #[test]
@@ -206,10 +295,47 @@ mod tests {
         let signal = Arc::new(Signal::default());
         let interest = Interest::Trigger("n1".into());
         let id = interests.add(interest.clone(), signal.clone());
-        interests.raise(1, &Subject { triggers: None, ..subject(None, None) });
+        interests.owe(1, &Subject { triggers: None, ..subject(None, None) });
+        interests.tell(Duration::ZERO);
         assert_eq!(signal.take(), Some(1));
         interests.remove(&interest, id);
-        assert!(interests.watchers.is_empty() && !interests.want_triggers());
+        assert!(interests.audiences.is_empty() && !interests.want_triggers());
+    }
+
+    #[test]
+    fn many_watchers_are_told_at_once_and_then_in_rounds() {
+        let mut interests = Interests::default();
+        let signals: Vec<_> = (0..2000).map(|_| Arc::new(Signal::default())).collect();
+        for signal in &signals {
+            interests.add(Interest::All, signal.clone());
+        }
+        let told = || signals.iter().filter_map(|signal| signal.take()).collect::<Vec<_>>();
+        let start = Duration::from_secs(1);
+        interests.owe(1, &subject(None, None));
+        assert_eq!(interests.tell(start), None);
+        assert_eq!(told(), [1; 2000]);
+        // What comes soon after waits for the round, which tells the first event of several.
+        interests.owe(2, &subject(None, None));
+        assert_eq!(interests.tell(start + ROUND_MAX / 2), Some(start + ROUND_MAX));
+        interests.owe(3, &subject(None, None));
+        assert!(told().is_empty());
+        assert_eq!(interests.tell(start + ROUND_MAX), None);
+        assert_eq!(told(), [2; 2000]);
+        interests.owe(4, &subject(None, None));
+        interests.tell_all(start + ROUND_MAX);
+        assert_eq!(told(), [4; 2000]);
+    }
+
+    #[test]
+    fn few_watchers_are_told_at_once_every_time() {
+        let mut interests = Interests::default();
+        let signal = Arc::new(Signal::default());
+        interests.add(Interest::All, signal.clone());
+        for event in 1..10 {
+            interests.owe(event, &subject(None, None));
+            assert_eq!(interests.tell(Duration::from_secs(1)), None);
+            assert_eq!(signal.take(), Some(event));
+        }
     }
 
     #[test]

@@ -158,7 +158,8 @@ impl Shared {
         }
     }
 
-    /// Takes a batch of events into a generation. Fails on one that ends the stream.
+    /// Takes a batch of events into a generation; the watchers are still to be told. Fails on an
+    /// event that ends the stream.
     pub(crate) fn apply(&self, generation: &Generation, batch: Vec<WatchEvent>) -> Result<(), ApiError> {
         let now = self.environment.clock.monotonic();
         let mut log = generation.log.write();
@@ -192,7 +193,7 @@ impl Shared {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Appends an event and tells those whom it concerns.
+    /// Appends an event, of which those whom it concerns are to be told.
     fn dispatch(&self, log: &mut Log, event: Event, after: &Objects) {
         let (old, new) = (event.old.clone(), event.new.clone());
         let number = log.push(event, after, &self.metrics);
@@ -203,7 +204,7 @@ impl Shared {
             _ => None,
         };
         let subject = Subject { names, triggers };
-        add(&self.metrics.events_dispatched_total, log.interests.raise(number, &subject));
+        add(&self.metrics.events_dispatched_total, log.interests.owe(number, &subject));
     }
 
     /// Values of the trigger field before and after; none if an object cannot be decoded.
@@ -293,8 +294,16 @@ impl Generation {
         pinned.push_back((revision, state.clone()));
     }
 
+    /// Tells the watchers whose round is due of what they are owed; returns when the next round is
+    /// due, if one is, on the monotonic clock.
+    pub(crate) fn tell(&self, now: Duration) -> Option<Duration> {
+        self.log.read().interests.tell(now)
+    }
+
     /// Ends all watches of this generation.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, now: Duration) {
+        // The order matters: a watcher that finds the end has been told of everything before it.
+        self.log.read().interests.tell_all(now);
         self.closed.store(true, Ordering::Release);
         self.log.read().interests.nudge_all();
         self.progressed.notify_waiters();

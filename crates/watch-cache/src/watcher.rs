@@ -207,8 +207,9 @@ impl CacheWatch {
         }
         self.asked = false;
         self.timer = Some(clock.sleep(BOOKMARK_INTERVAL));
-        // The order matters: events up to here have raised the signal.
+        // The order matters: events up to here are owed, and when told have raised the signal.
         let reached = self.generation.reached();
+        self.generation.log.read().interests.tell_all(self.shared.environment.clock.monotonic());
         let idle =
             !self.signal.is_raised() && !self.behind && self.taken.is_empty() && self.initial.is_none();
         if !idle || reached <= self.sent {
