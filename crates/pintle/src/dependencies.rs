@@ -1,12 +1,11 @@
 //! What resources that answer on the spot ask of the rest of the server:
-//! who a token belongs to, what a user may do, how a pod is bound.
+//! who a token belongs to, what a user may do.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth::{SYSTEM_MASTERS, Union};
-use meta::ApiError;
-use registry::{RequestContext, UserInfo, VirtualResource};
+use registry::UserInfo;
 use resources::Dependencies;
 use resources::authentication::{TokenAuthenticator, TokenOwner};
 use resources::authorization::{RuleResolver, Rules};
@@ -14,11 +13,7 @@ use schema::{Map, Value};
 
 /// The dependencies of a server with this authenticator.
 pub fn dependencies(authenticator: Arc<Union>) -> Dependencies {
-    Dependencies {
-        bindings: Arc::new(NoBindings),
-        tokens: Arc::new(Tokens(authenticator)),
-        rules: Arc::new(MasterRules),
-    }
+    Dependencies { tokens: Arc::new(Tokens(authenticator)), rules: Arc::new(MasterRules) }
 }
 
 /// Asks the server's own authenticators.
@@ -53,15 +48,5 @@ impl RuleResolver for MasterRules {
             non_resource_rules: vec![paths.into()],
             ..Rules::default()
         }
-    }
-}
-
-/// Binding a pod to a node is not there yet; saying so beats pretending.
-struct NoBindings;
-
-#[async_trait]
-impl VirtualResource for NoBindings {
-    async fn create(&self, context: &RequestContext, _binding: Value) -> Result<Value, ApiError> {
-        Err(context.method_not_allowed("create"))
     }
 }

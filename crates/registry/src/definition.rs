@@ -8,6 +8,7 @@ use meta::validation::NameValidation;
 use meta::{ApiError, GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 use schema::Value;
 
+use crate::action::Action;
 use crate::allocator::Allocator;
 use crate::strategy::{Strategy, VirtualResource};
 
@@ -40,6 +41,8 @@ pub struct ResourceDef {
     pub categories: Vec<Text>,
     /// Subresources, sorted by name.
     pub subresources: Vec<Subresource>,
+    /// What its subresources of kind [`SubresourceKind::Action`] do, by their names.
+    pub actions: Vec<(&'static str, Arc<dyn Action>)>,
     /// Printed columns, in order.
     pub columns: Vec<Column>,
     /// Field selector labels beside `metadata.name` and `metadata.namespace`.
@@ -86,8 +89,10 @@ pub struct ResourceDef {
 pub enum Backing {
     /// In storage.
     Stored(StorageDef),
-    /// Nowhere: requests are answered on the spot (reviews, bindings).
+    /// Nowhere: requests are answered on the spot (reviews).
     Virtual(Arc<dyn VirtualResource>),
+    /// Nowhere: a create does something to other objects (bindings).
+    Action(Arc<dyn Action>),
 }
 
 /// How a resource is stored.
@@ -229,6 +234,7 @@ impl ResourceDef {
             short_names: Vec::new(),
             categories: Vec::new(),
             subresources: Vec::new(),
+            actions: Vec::new(),
             columns: vec![Column::name(), Column::string("Age")],
             selectable_fields: Vec::new(),
             backing: Backing::Stored(stored),
@@ -294,13 +300,21 @@ impl ResourceDef {
     pub fn storage(&self) -> Option<&StorageDef> {
         match &self.backing {
             Backing::Stored(stored) => Some(stored),
-            Backing::Virtual(_) => None,
+            Backing::Virtual(_) | Backing::Action(_) => None,
         }
     }
 
     /// The subresource with a name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+
+    /// What a create through a subresource does; the name is empty for the resource itself.
+    pub fn action(&self, subresource: &str) -> Option<&Arc<dyn Action>> {
+        match (&self.backing, subresource) {
+            (Backing::Action(action), "") => Some(action),
+            (_, name) => self.actions.iter().find(|(own, _)| *own == name).map(|(_, action)| action),
+        }
     }
 
     /// True if status is split from spec.

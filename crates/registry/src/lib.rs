@@ -3,6 +3,7 @@
 //! [`ResourceDef`] that says everything else about a resource. Knows storage,
 //! not the cache, not a backend, not HTTP.
 
+mod action;
 mod admission;
 mod allocator;
 mod api_resources;
@@ -22,6 +23,7 @@ mod store;
 mod strategy;
 mod update;
 
+pub use action::{Acted, Action, ActionRequest, Change};
 pub use admission::{Admission, AdmissionAttributes, NoAdmission, Operation};
 pub use allocator::{Allocation, Allocator};
 pub use api_resources::{ApiResourceConfig, RuntimeConfig, RuntimeConfigError};

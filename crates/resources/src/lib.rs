@@ -40,7 +40,7 @@ mod testing;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use registry::{Backing, Conversion, RequestContext, ResourceDef, StorageDef, VirtualResource};
+use registry::{Backing, Conversion, RequestContext, ResourceDef, StorageDef};
 
 use crate::authentication::TokenAuthenticator;
 use crate::authorization::RuleResolver;
@@ -48,8 +48,6 @@ use crate::authorization::RuleResolver;
 /// What resources that answer on the spot need from the wiring.
 #[derive(Clone)]
 pub struct Dependencies {
-    /// Answers creates of `bindings`: puts a pod on a node.
-    pub bindings: Arc<dyn VirtualResource>,
     /// Says whose token a token is, for `tokenreviews`.
     pub tokens: Arc<dyn TokenAuthenticator>,
     /// Lists what a user may do, for `selfsubjectrulesreviews`.
@@ -65,7 +63,7 @@ pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
 /// by the priorities the original gives them, not by name.
 pub fn all_definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
     let groups = [
-        core::definitions(dependencies),
+        core::definitions(),
         apiregistration::definitions(),
         apps::definitions(),
         events::definitions(),

@@ -5,10 +5,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use registry::{RequestContext, ResourceDef, Subresource, VirtualResource};
+use registry::{ResourceDef, Subresource};
 use resources::Dependencies;
 use resources::authentication::NoTokens;
 use resources::authorization::NoRules;
@@ -169,17 +168,7 @@ fn read(name: &str) -> Option<Value> {
     Some(codec::json::decode_any(&bytes).expect("facts are JSON"))
 }
 
-struct NoBindings;
-
-#[async_trait]
-impl VirtualResource for NoBindings {
-    async fn create(&self, context: &RequestContext, _: Value) -> Result<Value, meta::ApiError> {
-        Err(context.method_not_allowed("create"))
-    }
-}
-
 fn definitions() -> Vec<ResourceDef> {
-    let dependencies =
-        Dependencies { bindings: Arc::new(NoBindings), tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) };
+    let dependencies = Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) };
     resources::definitions(&dependencies)
 }

@@ -492,15 +492,6 @@ impl Authorizer for AllowAll {
     }
 }
 
-struct NoBindings;
-
-#[async_trait]
-impl registry::VirtualResource for NoBindings {
-    async fn create(&self, context: &RequestContext, _: Value) -> Result<Value, meta::ApiError> {
-        Err(context.method_not_allowed("create"))
-    }
-}
-
 fn dependencies() -> Dependencies {
-    Dependencies { bindings: Arc::new(NoBindings), tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) }
+    Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) }
 }

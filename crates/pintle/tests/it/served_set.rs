@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
-use meta::ApiError;
-use registry::{PrintContext, RequestContext, ResourceDef, SubresourceKind, VirtualResource};
+use registry::{PrintContext, ResourceDef, SubresourceKind};
 use resources::Dependencies;
 use resources::authentication::NoTokens;
 use resources::authorization::NoRules;
@@ -18,27 +16,13 @@ use test_server::TestServer;
 /// What kube-apiserver 1.36 serves by default.
 const RESOURCES: usize = 68;
 
-/// Nobody creates anything here.
-struct NoBindings;
-
-#[async_trait]
-impl VirtualResource for NoBindings {
-    async fn create(&self, _: &RequestContext, object: Value) -> Result<Value, ApiError> {
-        Ok(object)
-    }
-}
-
 fn definitions() -> Vec<ResourceDef> {
     all_definitions().into_iter().filter(|definition| definition.enabled_by_default).collect()
 }
 
 /// Those that are off by default, too.
 pub fn all_definitions() -> Vec<ResourceDef> {
-    resources::all_definitions(&Dependencies {
-        bindings: Arc::new(NoBindings),
-        tokens: Arc::new(NoTokens),
-        rules: Arc::new(NoRules),
-    })
+    resources::all_definitions(&Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) })
 }
 
 fn named(definition: &ResourceDef) -> String {

@@ -16,6 +16,7 @@ pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
 mod pod_affinity;
+pub(crate) mod pod_condition;
 mod pod_containers;
 mod pod_os;
 mod pod_print;
@@ -36,12 +37,10 @@ mod volume_validation;
 
 use registry::ResourceDef;
 
-use crate::Dependencies;
-
 /// Resources of the group, one line each.
-pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
+pub fn definitions() -> Vec<ResourceDef> {
     vec![
-        binding::definition(dependencies.bindings.clone()),
+        binding::definition(),
         component_status::definition(),
         config_map::definition(),
         endpoints::definition(),

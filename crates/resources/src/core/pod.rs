@@ -4,13 +4,17 @@
 //! from the start; some of it changes through subresources only. A pod held
 //! back by scheduling gates says so in its conditions at once.
 
+use std::sync::Arc;
+
 use meta::options::DeleteOptions;
 use meta::{FieldErrors, GroupVersionKind};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::{Map, Value};
 
-use super::{pod_print, pod_resources, pod_spec_merge, pod_validation};
-use crate::{defaults, print};
+use super::binding::Bind;
+use super::{pod_condition, pod_print, pod_resources, pod_spec_merge, pod_validation};
+use crate::policy::eviction::Evict;
+use crate::{check, defaults, print};
 
 /// `pods`.
 pub fn definition() -> ResourceDef {
@@ -18,6 +22,7 @@ pub fn definition() -> ResourceDef {
         short_names: vec!["po".into()],
         categories: vec!["all".into()],
         subresources: subresources(),
+        actions: vec![("binding", Arc::new(Bind)), ("eviction", Arc::new(Evict))],
         columns: vec![
             Column::name(),
             Column::string("Ready"),
@@ -79,11 +84,11 @@ impl Strategy for Pod {
         }
     }
 
-    fn prepare_for_create(&self, _: &RequestContext, object: &mut Value) {
+    fn prepare_for_create(&self, context: &RequestContext, object: &mut Value) {
         let class = pod_resources::qos_class(object.at(&["spec"]));
         object.set(&["status"], Map::from([("phase", "Pending"), ("qosClass", class)]));
         if !object.list_at(&["spec", "schedulingGates"]).is_empty() {
-            gated_condition(object);
+            gated_condition(object, &check::now(context));
         }
         if let Some(spec) = defaults::object(object, "spec") {
             pod_spec_merge::drop_disabled_fields(spec);
@@ -181,14 +186,14 @@ fn pod_ips(status: &mut Value) {
     }
 }
 
-fn gated_condition(object: &mut Value) {
+fn gated_condition(object: &mut Value, now: &str) {
     let condition = Map::from([
         ("type", "PodScheduled"),
         ("status", "False"),
         ("reason", "SchedulingGated"),
         ("message", "Scheduling is blocked due to non-empty scheduling gates"),
     ]);
-    object.set(&["status", "conditions"], vec![condition]);
+    pod_condition::update(object, condition, now);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The group `policy`.
 
+pub(crate) mod eviction;
 pub mod pod_disruption_budget;
 
 use registry::ResourceDef;

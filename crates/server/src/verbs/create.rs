@@ -7,6 +7,7 @@ use meta::options::WriteOptions;
 use registry::{Backing, VirtualResource};
 use schema::Value;
 
+use super::action::act;
 use super::ownership::track_question;
 use super::{Target, answer, match_namespace, output, to_stored};
 use crate::body::{self, Expected};
@@ -19,11 +20,14 @@ use crate::status::Failure;
 
 /// Creates the object of the body.
 pub async fn create(exchange: &Exchange, target: &Target) -> Result<Response<Body>, Failure> {
+    let resource = &target.resource;
+    let subresource = target.subresource.as_ref().map_or("", |subresource| &subresource.name);
+    if let Some(action) = resource.definition.action(subresource) {
+        return act(exchange, target, action.as_ref()).await;
+    }
     if target.subresource.is_some() {
-        // Bindings, evictions and tokens have bodies and effects of their own.
         return Err(target.not_supported("create").into());
     }
-    let resource = &target.resource;
     let output = output(exchange, target)?;
     let media_type = negotiation::input(&exchange.parts.headers, encode::media_types(resource))?;
     let bytes = body::read(exchange.take_body(), &exchange.services).await?;

@@ -1,6 +1,7 @@
 //! The verbs, a file each, and what several of them do: negotiate, tell what
 //! an object looks like at an endpoint, answer with it.
 
+pub mod action;
 pub mod apply;
 pub mod connect;
 pub mod create;
