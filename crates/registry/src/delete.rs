@@ -44,6 +44,9 @@ impl Store {
             let (name, message) = (name.to_owned(), message.to_owned());
             return Err(ApiError::Forbidden { resource, name, message, causes: Vec::new() });
         }
+        for warning in self.definition().strategy.warnings_on_delete(&options) {
+            context.warn(warning);
+        }
         let failed = |error| interpret(error, Verb::Delete, &resource, name);
         let live = self.storage().get(&key, &ResourceVersion::default()).await.map_err(failed)?;
         let live = live.ok_or_else(|| ApiError::not_found(&resource, name))?;

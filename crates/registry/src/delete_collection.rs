@@ -23,6 +23,9 @@ impl Store {
         options: DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, ApiError> {
+        for warning in self.definition().strategy.warnings_on_delete(&options) {
+            context.warn(warning);
+        }
         let first_page_only = list.limit > 0;
         let mut request = list.clone();
         if !first_page_only {

@@ -27,6 +27,14 @@ pub struct ServedGroup {
     pub versions: Vec<ServedVersion>,
 }
 
+impl ServedGroup {
+    /// True unless the group came with a custom resource.
+    pub fn is_built_in(&self) -> bool {
+        let mut resources = self.versions.iter().flat_map(|version| &version.resources);
+        resources.any(|resource| matches!(resource.schema, SchemaRef::Static(_)))
+    }
+}
+
 /// A version of a group with its resources.
 #[derive(Clone)]
 pub struct ServedVersion {

@@ -112,6 +112,12 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// Warnings about a delete with these options, of one object or of a collection.
+    fn warnings_on_delete(&self, options: &DeleteOptions) -> Vec<String> {
+        let _ = options;
+        Vec::new()
+    }
+
     /// False while an object without grace and finalizers must stay nevertheless (namespaces with spec.finalizers).
     fn may_be_removed(&self, object: &Value) -> bool {
         let _ = object;

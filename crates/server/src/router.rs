@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{Method, Response};
 use meta::ApiError;
-use registry::{ServedResource, Subresource, SubresourceKind};
+use registry::{ServedGroup, ServedResource, Subresource, SubresourceKind};
 
 use crate::documents;
 use crate::filters::Exchange;
@@ -62,14 +62,18 @@ fn serve<'a>(exchange: &'a Exchange, verb: Verb, target: &'a Target) -> BoxFutur
     }
 }
 
-/// The resource asked for. Unknown resources of a served version have a
-/// Status, everything else is nobody's.
+/// The resource asked for. Unknown resources of a served version and unknown
+/// versions of a built-in group have a Status, everything else is nobody's.
 fn find(exchange: &Exchange) -> Result<Arc<ServedResource>, Failure> {
     let info = &exchange.info;
     let served = exchange.services.served.load();
     match served.lookup(&info.group, &info.version, &info.resource) {
         Some(resource) => Ok(resource),
         None if served.version(&info.group, &info.version).is_some() => Err(ApiError::NotServed.into()),
+        // A built-in group answers for its whole path, versions it does not have included.
+        None if served.group(&info.group).is_some_and(ServedGroup::is_built_in) => {
+            Err(ApiError::NotServed.into())
+        }
         None => Err(Failure::page_not_found()),
     }
 }

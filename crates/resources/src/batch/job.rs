@@ -4,6 +4,7 @@
 //! `manualSelector` says otherwise; a delete leaves the pods alone unless told
 //! otherwise, and warns that it does.
 
+use meta::options::DeleteOptions;
 use meta::{FieldErrors, ObjectMeta, ObjectMetaMut};
 use registry::{
     Column, DefaultGarbageCollection, PrintContext, RequestContext, ResourceDef, Strategy, Subresource,
@@ -100,6 +101,17 @@ impl Strategy for Job {
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         job_validation::status_update(object, old)
+    }
+
+    fn warnings_on_delete(&self, options: &DeleteOptions) -> Vec<String> {
+        if options.propagation_policy.is_some() || options.orphan_dependents.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+             them or set propagationPolicy=Orphan to suppress this warning"
+                .to_owned(),
+        ]
     }
 
     fn field(&self, object: &Value, label: &str) -> String {

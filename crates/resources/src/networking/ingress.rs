@@ -64,6 +64,17 @@ impl Strategy for IngressStrategy {
         errors
     }
 
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        let by_annotation = ObjectMeta::of(object).annotations().contains_key(CLASS_ANNOTATION);
+        if by_annotation && object.str_at(&["spec", "ingressClassName"]).is_none() {
+            vec![format!(
+                "annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+            )]
+        } else {
+            Vec::new()
+        }
+    }
+
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         let class = object.str_at(&["spec", "ingressClassName"]).unwrap_or(show::NONE);
         let ports = if object.list_at(&["spec", "tls"]).is_empty() { "80" } else { "80, 443" };

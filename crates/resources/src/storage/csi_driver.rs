@@ -16,6 +16,9 @@ const DRIVER_NAME_BYTES_MAX: usize = 63;
 const TOKEN_SECONDS_MIN: i64 = 600;
 const TOKEN_SECONDS_MAX: i64 = 1 << 32;
 
+const TOKENS_IN_THE_OPEN: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to \
+                                  true to prevent possible logging of tokens in volume attributes";
+
 /// CSI drivers as served.
 pub fn definition() -> ResourceDef {
     ResourceDef {
@@ -82,6 +85,15 @@ impl Strategy for CsiDriverStrategy {
         }
         check::immutable(&mut errors, "spec.volumeLifecycleModes", object, old);
         errors
+    }
+
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        let asks = !object.list_at(&["spec", "tokenRequests"]).is_empty();
+        if asks && object.bool_at(&["spec", "serviceAccountTokenInSecrets"]).is_none() {
+            vec![TOKENS_IN_THE_OPEN.to_owned()]
+        } else {
+            Vec::new()
+        }
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
