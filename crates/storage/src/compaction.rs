@@ -70,6 +70,18 @@ impl Compactor {
         Arc::new(Compactor { observed, _alive: alive })
     }
 
+    /// One that compacts nothing and knows only what [`Compactor::tell`] tells it, for tests that compact by hand.
+    #[cfg(feature = "conformance")]
+    pub fn told() -> Arc<Compactor> {
+        Arc::new(Compactor { observed: Arc::default(), _alive: watch::channel(()).0 })
+    }
+
+    /// Makes a compaction known, as if it had been observed.
+    #[cfg(feature = "conformance")]
+    pub fn tell(&self, compacted: Revision) {
+        self.observed.fetch_max(compacted.0, Ordering::AcqRel);
+    }
+
     /// Highest compacted revision seen, 0 if none. Never goes back (A-CMP-4).
     pub fn compacted(&self) -> Revision {
         Revision(self.observed.load(Ordering::Acquire))

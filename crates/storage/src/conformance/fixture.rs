@@ -14,8 +14,10 @@ use meta::selector::{FieldSelector, LabelSelector};
 use meta::{ApiError, GroupResource, ObjectMeta, ResourceVersion, Revision};
 use schema::Value;
 
+use super::recorder::Recorder;
 use crate::Error;
 use crate::backend::{Backend, LeaseId, Op, RangeRequest, Txn};
+use crate::compaction::Compactor;
 use crate::interface::{
     Attributes, DeleteRequest, EventType, List, ListRequest, Object, Predicate, Storage, TryUpdate,
     UpdateRequest, Updated, ValidateDelete, Watch, WatchEvent,
@@ -48,6 +50,10 @@ pub struct Suite {
     pub environment: Environment,
     /// The transformer of the store.
     pub transformer: Arc<TestTransformer>,
+    /// Stands between the store and the backend.
+    pub recorder: Arc<Recorder>,
+    /// Tells the store what the test compacted.
+    pub compactor: Arc<Compactor>,
     /// True for a cache, which may answer a read at resource version 0 from
     /// the past, and in one page.
     pub cached: bool,
@@ -63,8 +69,10 @@ impl Suite {
         guard: Option<Box<dyn Any + Send + Sync>>,
     ) -> Suite {
         let transformer = Arc::new(TestTransformer::default());
+        let recorder = Arc::new(Recorder::new(backend.clone()));
+        let compactor = Compactor::told();
         let store = ObjectStore::new(ObjectStoreConfig {
-            backend: backend.clone(),
+            backend: recorder.clone(),
             environment: environment.clone(),
             path_prefix: "/registry".into(),
             resource_prefix: "/pods".into(),
@@ -73,11 +81,12 @@ impl Suite {
             transformer: transformer.clone(),
             // A short window, so that what expires expires while the test waits.
             leases: LeaseOptions { reuse_seconds: 1, ..LeaseOptions::default() },
-            compactor: None,
+            compactor: Some(compactor.clone()),
             allow_unsafe_deletion: true,
         })
         .expect("a good resource prefix");
-        Suite { storage: Arc::new(store), backend, environment, transformer, cached: false, guard }
+        let storage = Arc::new(store);
+        Suite { storage, backend, environment, transformer, recorder, compactor, cached: false, guard }
     }
 
     /// The same with a cache (made by `wrap`) over the object store.
@@ -152,6 +161,12 @@ impl Suite {
 
     pub(super) async fn revision(&self) -> Revision {
         self.storage.current_revision().await.expect("a revision")
+    }
+
+    /// Compacts the backend, and lets the store know as its compactor would.
+    pub(super) async fn compact(&self, revision: Revision) {
+        self.backend.compact(revision).await.expect("a compaction");
+        self.compactor.tell(revision);
     }
 
     /// What lies in the backend under the key of an object.

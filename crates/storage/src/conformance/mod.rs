@@ -27,8 +27,10 @@
 mod backend;
 mod backend_watch;
 mod fixture;
+mod list_history;
 mod lists;
 mod reads;
+mod recorder;
 mod updates;
 mod watches;
 mod writes;
@@ -36,8 +38,10 @@ mod writes;
 pub use backend::*;
 pub use backend_watch::*;
 pub use fixture::{BackendSuite, PATIENCE, Suite, TestTransformer, pod};
+pub use list_history::*;
 pub use lists::*;
 pub use reads::*;
+pub use recorder::{Read, Recorder};
 pub use updates::*;
 pub use watches::*;
 pub use writes::*;
@@ -125,6 +129,9 @@ macro_rules! __storage_suite {
             preconditional_delete_with_suggestion
             preconditional_delete_with_only_suggestion_pass
             list
+            list_after_a_compaction
+            list_tokens_survive_new_writes
+            list_selects_and_limits
             list_resolves_resource_versions
             list_refuses_bad_options
             consistent_list
