@@ -1,6 +1,6 @@
 //! A disk in memory that remembers what was synced and what was not.
 //!
-//! Assumes of a real disk what FORMAT.md of the store assumes, and nothing
+//! Assumes of a real disk what docs/storage-format.md assumes, and nothing
 //! more: what was synced stays; of what was not, any sectors may be there or
 //! not; names are durable when their folder was synced, and before that in the order in which they were changed.
 

@@ -8,26 +8,20 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use environment::{Disk, DiskFile, Environment};
 use meta::Revision;
-use storage::backend::LeaseId;
+use storage::backend::{KeyValue, LeaseId};
 
+use crate::entries::{Entry, EntryWriter};
 use crate::error::OpenError;
 use crate::folder::{checkpoint_path, unfinished_path};
 use crate::format::{
-    FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader, FileKind, FrameBuilder, FrameHeader,
-    Malformed, Reader, put_bytes,
+    FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader, FileKind, FrameHeader, Malformed,
+    Reader,
 };
-use crate::index::{Index, Version};
+use crate::index::{self, Index, Version};
 use crate::state::{Event, State};
-
-/// Payload of a frame at which it is written. The memory a checkpoint takes beside the snapshot.
-const FRAME_BYTES: usize = 256 << 10;
-
-const VERSION: u8 = 1;
-const LEASE: u8 = 2;
-const END: u8 = 3;
 
 /// A consistent view of the store at the end of a log frame.
 #[derive(Clone)]
@@ -62,81 +56,39 @@ pub(crate) async fn write(
     };
     file.set_len(0).await?;
     file.write_at(0, &[header.encode(FileKind::Checkpoint)]).await?;
-    let mut writer = Writer::new(file, header.salt);
+    let mut writer = EntryWriter::new(header.salt, 0, 0);
+    let mut at = FILE_HEADER_BYTES as u64;
     for (lease, ttl_seconds) in &snapshot.leases {
         writer.lease(*lease, *ttl_seconds);
     }
     for (key, entry) in &snapshot.index {
-        // Oldest first, in the order in which they are put back.
-        let versions: Vec<_> = entry.versions().collect();
-        for version in versions.into_iter().rev() {
-            writer.version(key, version);
-            if writer.frame.payload_bytes() >= FRAME_BYTES {
-                writer.flush().await?;
-            }
+        put_versions(&mut writer, key, entry);
+        if writer.is_full() {
+            at = append(&*file, at, writer.cut()).await?;
         }
         if stop.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
         }
     }
-    let length = writer.finish().await?;
+    let length = append(&*file, at, writer.finish()).await?;
+    file.sync().await?;
     environment.disk.rename(&unfinished, &path).await?;
     environment.disk.sync_folder(folder).await?;
     Ok(length)
 }
 
-struct Writer {
-    file: Box<dyn DiskFile>,
-    salt: u64,
-    frame: FrameBuilder,
-    number: u64,
-    at: u64,
-    versions: u64,
+/// Writes a frame at `at`; returns where the next one goes.
+async fn append(file: &dyn DiskFile, at: u64, frame: Bytes) -> io::Result<u64> {
+    let end = at + frame.len() as u64;
+    file.write_at(at, &[frame]).await?;
+    Ok(end)
 }
 
-impl Writer {
-    fn new(file: Box<dyn DiskFile>, salt: u64) -> Writer {
-        let frame = FrameBuilder::with_capacity(FRAME_BYTES);
-        Writer { file, salt, frame, number: 1, at: FILE_HEADER_BYTES as u64, versions: 0 }
-    }
-
-    fn lease(&mut self, lease: LeaseId, ttl_seconds: i64) {
-        let out = self.frame.payload();
-        out.put_u8(LEASE);
-        out.put_i64_le(lease.0);
-        out.put_i64_le(ttl_seconds);
-    }
-
-    fn version(&mut self, key: &Bytes, version: &Version) {
-        self.versions += 1;
-        let out = self.frame.payload();
-        out.put_u8(VERSION);
-        out.put_u64_le(version.created.0);
-        out.put_u64_le(version.modified.0);
-        out.put_i64_le(version.version);
-        out.put_i64_le(version.lease.0);
-        put_bytes(out, key);
-        put_bytes(out, &version.value);
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        let next = FrameBuilder::with_capacity(FRAME_BYTES);
-        let frame = std::mem::replace(&mut self.frame, next).finish(self.number, self.salt);
-        let bytes = frame.len() as u64;
-        self.file.write_at(self.at, &[frame]).await?;
-        self.number += 1;
-        self.at += bytes;
-        Ok(())
-    }
-
-    async fn finish(mut self) -> io::Result<u64> {
-        let versions = self.versions;
-        let out = self.frame.payload();
-        out.put_u8(END);
-        out.put_u64_le(versions);
-        self.flush().await?;
-        self.file.sync().await?;
-        Ok(self.at)
+/// Adds all versions of a key: oldest first, in the order in which they are put back.
+pub(crate) fn put_versions(writer: &mut EntryWriter, key: &Bytes, entry: &index::Entry) {
+    let versions: Vec<_> = entry.versions().collect();
+    for version in versions.into_iter().rev() {
+        writer.version(&version.key_value(key));
     }
 }
 
@@ -227,25 +179,23 @@ impl Loading {
     fn add(&mut self, payload: &[u8]) -> Result<(), Malformed> {
         let mut input = Reader(payload);
         while !input.is_empty() {
-            match input.u8()? {
-                VERSION => self.add_version(&mut input)?,
-                LEASE => self.state.leases.insert(LeaseId(input.i64()?), input.i64()?),
-                END if input.u64()? == self.versions => self.complete = true,
-                _ => return Err(Malformed),
+            match Entry::decode(&mut input)? {
+                Entry::Version(kv) => self.add_version(kv),
+                Entry::Lease { lease, ttl_seconds } => self.state.leases.insert(lease, ttl_seconds),
+                Entry::End(versions) if versions == self.versions => self.complete = true,
+                Entry::End(_) => return Err(Malformed),
             }
         }
         Ok(())
     }
 
-    fn add_version(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
-        let (created, modified) = (Revision(input.u64()?), Revision(input.u64()?));
-        let (version, lease) = (input.i64()?, LeaseId(input.i64()?));
-        let (key, value) = (input.bytes()?, input.bytes()?);
-        let event = self.state.restore(key, Version { value, created, modified, version, lease });
+    fn add_version(&mut self, kv: KeyValue) {
+        let (created, modified) = (kv.create_revision, kv.mod_revision);
+        let version = Version { value: kv.value, created, modified, version: kv.version, lease: kv.lease };
+        let event = self.state.restore(kv.key, version);
         if modified > self.compacted {
             self.events.push(event);
         }
         self.versions += 1;
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Bytes on disk: frames, records and file headers, as FORMAT.md pictures
-//! them. Encodes and decodes; opens no file and decides nothing.
+//! Bytes on disk: frames, records and file headers, as docs/storage-format.md
+//! pictures them. Encodes and decodes; opens no file and decides nothing.
 
 use bytes::{BufMut, Bytes};
 use meta::Revision;
@@ -246,7 +246,7 @@ impl FrameBuilder {
     }
 }
 
-/// Length of the header of a segment or checkpoint.
+/// Length of the header of a segment, checkpoint or snapshot.
 pub(crate) const FILE_HEADER_BYTES: usize = 64;
 
 /// What a file is.
@@ -254,6 +254,7 @@ pub(crate) const FILE_HEADER_BYTES: usize = 64;
 pub(crate) enum FileKind {
     Segment,
     Checkpoint,
+    Snapshot,
 }
 
 impl FileKind {
@@ -261,22 +262,24 @@ impl FileKind {
         match self {
             FileKind::Segment => b"PintlLog",
             FileKind::Checkpoint => b"PintlCkp",
+            FileKind::Snapshot => b"PintlSnp",
         }
     }
 }
 
-/// The header of a segment or checkpoint.
+/// The header of a segment, checkpoint or snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     pub version: u32,
     /// Segment: its place in the sequence. Checkpoint: the last log frame it contains.
+    /// Snapshot: keys in it.
     pub number: u64,
-    /// Segment: its first frame. Checkpoint: not used.
+    /// Segment: its first frame. Others: not used.
     pub first_frame: u64,
     pub salt: u64,
-    /// Checkpoint: the store's revision. Segment: not used.
+    /// The store's revision. Segment: not used.
     pub revision: Revision,
-    /// Checkpoint: the highest compacted revision. Segment: not used.
+    /// The highest compacted revision. Segment: not used.
     pub compacted: Revision,
 }
 

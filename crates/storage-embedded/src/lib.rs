@@ -2,13 +2,14 @@
 //!
 //! All versions live in memory, in a persistent map that readers walk without
 //! a lock; a segmented write-ahead log with group commit makes them durable,
-//! checkpoints keep it short. FORMAT.md pictures the bytes on disk. Clock,
+//! checkpoints keep it short. docs/storage-format.md pictures the bytes on disk. Clock,
 //! randomness, files and tasks come in through [`Environment`], so the simulator can run all of it.
 //!
 //! The door is [`EmbeddedBackend::open`]; [`repair`] is for a folder that it refuses as damaged.
 
 mod checkpoint;
 mod compaction;
+mod entries;
 mod error;
 mod events;
 mod expiry;
@@ -18,7 +19,9 @@ mod index;
 mod log;
 mod recovery;
 mod repair;
+mod restore;
 mod shared;
+mod snapshot;
 mod state;
 mod writer;
 
@@ -39,6 +42,10 @@ use tokio::sync::{Notify, watch};
 
 pub use crate::error::OpenError;
 pub use crate::repair::{Repaired, repair};
+pub use crate::restore::{Restore, RestoreError};
+pub use crate::snapshot::{
+    SnapshotEntry, SnapshotError, SnapshotHead, SnapshotReader, SnapshotStream, SnapshotWriter,
+};
 
 use crate::checkpoint::Snapshot;
 use crate::events::EventLog;
@@ -134,6 +141,13 @@ impl EmbeddedBackend {
         let mut stopped = self.shared.stopped.subscribe();
         // The sender lives in `shared`, so waiting cannot fail.
         let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Everything the store holds at this moment, as a stream of bytes. What
+    /// is written meanwhile is not in it and does not wait for it. Fails once the store is closed.
+    pub fn snapshot(&self) -> Result<SnapshotStream, BackendError> {
+        let (snapshot, _) = self.snapshot_at(Revision(0))?;
+        Ok(SnapshotStream::new(snapshot, self.shared.environment.random.u64()))
     }
 
     /// A durable state to read from.
