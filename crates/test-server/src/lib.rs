@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use pintle::Server;
 use pintle::flags::ServeFlags;
+use pintle::{Builder, RuntimeResource, Server};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -32,6 +32,7 @@ pub struct TestServer {
     server: Option<Server>,
     address: SocketAddr,
     flags: ServeFlags,
+    made_at_run_time: Vec<RuntimeResource>,
     // After the server, so that it is removed when nobody writes to it any more.
     _folder: Option<TempDir>,
 }
@@ -44,7 +45,7 @@ impl TestServer {
 
     /// Starts a server in a folder that stays.
     pub async fn start_in(folder: impl Into<PathBuf>) -> anyhow::Result<TestServer> {
-        TestServer::launch(flags(folder.into()), None).await
+        TestServer::launch(flags(folder.into()), Vec::new(), None).await
     }
 
     /// Starts a server in a folder of its own, after `configure` has changed
@@ -53,15 +54,25 @@ impl TestServer {
         let folder = tempfile::tempdir().context("cannot make a folder for the server")?;
         let mut flags = flags(folder.path().to_owned());
         configure(&mut flags);
-        TestServer::launch(flags, Some(folder)).await
+        TestServer::launch(flags, Vec::new(), Some(folder)).await
     }
 
-    async fn launch(mut flags: ServeFlags, folder: Option<TempDir>) -> anyhow::Result<TestServer> {
-        let server = Server::start(flags.clone()).await?;
+    /// Starts a server in a folder of its own that serves further resources.
+    pub async fn start_serving(resources: Vec<RuntimeResource>) -> anyhow::Result<TestServer> {
+        let folder = tempfile::tempdir().context("cannot make a folder for the server")?;
+        TestServer::launch(flags(folder.path().to_owned()), resources, Some(folder)).await
+    }
+
+    async fn launch(
+        mut flags: ServeFlags,
+        made_at_run_time: Vec<RuntimeResource>,
+        folder: Option<TempDir>,
+    ) -> anyhow::Result<TestServer> {
+        let server = builder(&flags, &made_at_run_time).start().await?;
         let address = server.address();
         // Whoever restarts it finds it where it was.
         flags.serving.secure_port = address.port();
-        Ok(TestServer { server: Some(server), address, flags, _folder: folder })
+        Ok(TestServer { server: Some(server), address, flags, made_at_run_time, _folder: folder })
     }
 
     /// Stops the server and starts another one in the same folder at the same address.
@@ -69,7 +80,7 @@ impl TestServer {
         if let Some(server) = self.server.take() {
             server.shutdown().await;
         }
-        self.server = Some(Server::start(self.flags.clone()).await?);
+        self.server = Some(builder(&self.flags, &self.made_at_run_time).start().await?);
         Ok(())
     }
 
@@ -123,6 +134,10 @@ impl TestServer {
     fn running(&self) -> &Server {
         self.server.as_ref().expect("there is a server unless a restart failed")
     }
+}
+
+fn builder(flags: &ServeFlags, made_at_run_time: &[RuntimeResource]) -> Builder {
+    made_at_run_time.iter().cloned().fold(Builder::new(flags.clone()), Builder::serve)
 }
 
 fn flags(folder: PathBuf) -> ServeFlags {
