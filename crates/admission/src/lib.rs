@@ -13,7 +13,7 @@ mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod limit_pod_hard_anti_affinity_topology;
-mod lister;
+pub mod lister;
 mod namespace_lifecycle;
 mod persistent_volume_claim_resize;
 mod plugins;

@@ -4,7 +4,7 @@
 //! <data-dir>/
 //!   kubeconfig        for kubectl, as the admin
 //!   admin.token       the admin's bearer token, for curl
-//!   pki/              authority, serving certificate, admin certificate
+//!   pki/              authority, serving certificate, admin certificate, key of tokens
 //!   store/            the embedded store (its own format and version)
 //! ```
 //!
@@ -68,6 +68,11 @@ impl DataFolder {
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")
+    }
+
+    /// Where the key that signs tokens of service accounts is kept.
+    pub fn service_account_key(&self) -> PathBuf {
+        self.pki("service-account", "key")
     }
 
     /// The credentials of this folder; what is missing or about to expire is made.
@@ -178,7 +183,8 @@ current-context: pintle
     )
 }
 
-fn read(path: &Path) -> anyhow::Result<Option<String>> {
+/// The text of a file; none if there is no such file.
+pub fn read(path: &Path) -> anyhow::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -186,7 +192,8 @@ fn read(path: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let beside = path.with_added_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file =

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use auth::{SYSTEM_MASTERS, Union};
 use registry::UserInfo;
 use resources::Dependencies;
-use resources::authentication::{TokenAuthenticator, TokenOwner};
+use resources::authentication::{TokenAuthenticator, TokenIssuer, TokenOwner};
 use resources::authorization::{RuleResolver, Rules};
 use schema::{Map, Value};
 
-/// The dependencies of a server with this authenticator.
-pub fn dependencies(authenticator: Arc<Union>) -> Dependencies {
-    Dependencies { tokens: Arc::new(Tokens(authenticator)), rules: Arc::new(MasterRules) }
+/// The dependencies of a server with this authenticator and this issuer of tokens.
+pub fn dependencies(authenticator: Arc<Union>, token_issuer: Arc<dyn TokenIssuer>) -> Dependencies {
+    Dependencies { token_issuer, tokens: Arc::new(Tokens(authenticator)), rules: Arc::new(MasterRules) }
 }
 
 /// Asks the server's own authenticators.

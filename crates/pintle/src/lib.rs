@@ -12,6 +12,7 @@ mod dependencies;
 pub mod flags;
 mod kubernetes_endpoints;
 mod server;
+mod service_accounts;
 mod store_metrics;
 mod stored_form;
 mod tls;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::server::{
-    ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, stopper,
+    ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, TokenDiscovery, stopper,
 };
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -23,13 +23,11 @@ use crate::bootstrap::bootstrap;
 use crate::certificates::ServingNames;
 use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
-use crate::flags::{AuthenticationFlags, ServeFlags};
+use crate::flags::ServeFlags;
 use crate::kubernetes_endpoints::{advertised, reconcile};
+use crate::service_accounts::ServiceAccounts;
 use crate::wiring::RuntimeResource;
 use crate::{cache_metrics, store_metrics, tls, wiring};
-
-/// The audience of tokens made for this server.
-const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// A server that serves until it is shut down or dropped.
 pub struct Server {
@@ -132,8 +130,11 @@ impl Server {
                 format!("the certificates below {} cannot be used", folder.path().display())
             })?,
         };
-        let authenticator = authenticator(&environment, &flags.authentication, &credentials)?;
-        let definitions = resources::all_definitions(&dependencies(authenticator.clone()));
+        let service_accounts =
+            ServiceAccounts::new(&environment, &flags.service_accounts, folder.service_account_key())?;
+        let authenticator = authenticator(&environment, &flags, &credentials, &service_accounts)?;
+        let dependencies = dependencies(authenticator.clone(), service_accounts.issuer.clone());
+        let definitions = resources::all_definitions(&dependencies);
         let wired = wiring::wire(
             backends.clone(),
             &environment,
@@ -142,6 +143,7 @@ impl Server {
             definitions,
             made_at_run_time,
         )?;
+        service_accounts.look_up_in(&wired.served)?;
         let metrics = Metrics::new();
         let main = &backends.place(&[])?.backend;
         let caches = wired.caches;
@@ -162,6 +164,11 @@ impl Server {
             stopping: stopping.clone(),
             metrics,
             openapi: Default::default(),
+            token_discovery: TokenDiscovery {
+                issuer: flags.service_accounts.issuers.first().cloned().unwrap_or_default(),
+                jwks_uri: jwks_uri(&flags, address),
+                keys: service_accounts.keys.clone(),
+            },
             health_checks: health_checks(&backends, encryption.as_ref(), stopping.clone()),
         });
         let context = || system_context(&services);
@@ -251,11 +258,22 @@ async fn encryption(environment: &Environment, flags: &ServeFlags) -> anyhow::Re
     Ok(Some(Encryption::load(environment.clone(), options).await.context(shown)?))
 }
 
+/// Where clients outside find the keys of tokens.
+fn jwks_uri(flags: &ServeFlags, address: SocketAddr) -> String {
+    let given = flags.service_accounts.jwks_uri.clone();
+    given.unwrap_or_else(|| {
+        let address = advertised(flags.serving.advertise_address, address).unwrap_or(reachable(address));
+        format!("https://{address}{}", ::server::JWKS_PATH)
+    })
+}
+
 fn authenticator(
     environment: &Environment,
-    flags: &AuthenticationFlags,
+    all_flags: &ServeFlags,
     credentials: &Credentials,
+    service_accounts: &ServiceAccounts,
 ) -> anyhow::Result<Arc<Union>> {
+    let flags = &all_flags.authentication;
     let mut authorities = tls::certificates(&credentials.authority.certificate_pem)?;
     if let Some(path) = &flags.client_ca_file {
         let shown = || format!("--client-ca-file: cannot use {}", path.display());
@@ -276,8 +294,8 @@ fn authenticator(
     };
     tokens.insert(&credentials.admin_token, admin);
     let certificates = ClientCertificates::new(authorities, environment.clock.clone())?;
-    let authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(certificates), Arc::new(tokens)];
-    Ok(Arc::new(Union::new(authenticators, vec![API_AUDIENCE.to_owned()])))
+    let authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(certificates), Arc::new(tokens), service_accounts.authenticator.clone()];
+    Ok(Arc::new(Union::new(authenticators, all_flags.service_accounts.audiences.clone())))
 }
 
 fn health_checks(

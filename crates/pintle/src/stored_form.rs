@@ -146,7 +146,10 @@ mod tests {
     use crate::flags::ServeFlags;
 
     fn definitions() -> Vec<ResourceDef> {
-        resources::all_definitions(&dependencies(Arc::new(auth::Union::new(Vec::new(), Vec::new()))))
+        resources::all_definitions(&dependencies(
+            Arc::new(auth::Union::new(Vec::new(), Vec::new())),
+            Arc::new(resources::authentication::NoTokenIssuer),
+        ))
     }
 
     fn forms(args: &[&str], definitions: &[ResourceDef]) -> StoredForms {

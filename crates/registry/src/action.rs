@@ -20,6 +20,11 @@ use crate::update::check_preconditions;
 /// Something done to an object, or to several, by a POST with a body of its own kind.
 #[async_trait]
 pub trait Action: Send + Sync {
+    /// Fills in what the body leaves out, beyond the defaults of the schema table.
+    fn default_body(&self, body: &mut Value) {
+        let _ = body;
+    }
+
     /// Does it. The body has been decoded and defaulted and has passed
     /// mutating admission; the action asks for the validating half itself,
     /// with [`ActionRequest::validate_admission`], once it has judged the body.

@@ -42,12 +42,14 @@ use std::sync::Arc;
 
 use registry::{Backing, Conversion, RequestContext, ResourceDef, StorageDef};
 
-use crate::authentication::TokenAuthenticator;
+use crate::authentication::{TokenAuthenticator, TokenIssuer};
 use crate::authorization::RuleResolver;
 
 /// What resources that answer on the spot need from the wiring.
 #[derive(Clone)]
 pub struct Dependencies {
+    /// Issues tokens, for `serviceaccounts/token`.
+    pub token_issuer: Arc<dyn TokenIssuer>,
     /// Says whose token a token is, for `tokenreviews`.
     pub tokens: Arc<dyn TokenAuthenticator>,
     /// Lists what a user may do, for `selfsubjectrulesreviews`.
@@ -63,7 +65,7 @@ pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
 /// by the priorities the original gives them, not by name.
 pub fn all_definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
     let groups = [
-        core::definitions(),
+        core::definitions(dependencies),
         apiregistration::definitions(),
         apps::definitions(),
         events::definitions(),

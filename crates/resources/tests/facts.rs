@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use registry::{ResourceDef, Subresource};
 use resources::Dependencies;
-use resources::authentication::NoTokens;
+use resources::authentication::{NoTokenIssuer, NoTokens};
 use resources::authorization::NoRules;
 use schema::Value;
 
@@ -169,6 +169,6 @@ fn read(name: &str) -> Option<Value> {
 }
 
 fn definitions() -> Vec<ResourceDef> {
-    let dependencies = Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) };
+    let dependencies = Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) };
     resources::definitions(&dependencies)
 }

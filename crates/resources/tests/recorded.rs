@@ -17,7 +17,7 @@ use registry::{
     ResourceDef, UserInfo,
 };
 use resources::Dependencies;
-use resources::authentication::NoTokens;
+use resources::authentication::{NoTokenIssuer, NoTokens};
 use resources::authorization::NoRules;
 use schema::{Schema, TypeId, Value};
 
@@ -493,5 +493,5 @@ impl Authorizer for AllowAll {
 }
 
 fn dependencies() -> Dependencies {
-    Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) }
+    Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) }
 }

@@ -17,7 +17,7 @@ use crate::negotiation::{self, MEDIA_TYPES, MediaType, header};
 use crate::openapi::Documents;
 use crate::respond::{self, Body, bytes};
 use crate::status::Failure;
-use crate::{KUBERNETES_VERSION, discovery, encode, health};
+use crate::{KUBERNETES_VERSION, discovery, encode, health, token_discovery};
 
 /// Swagger 2.0 as protobuf, in both spellings. Answers use the first: the
 /// second is no well-formed media type, and clients that ask for it refuse it.
@@ -53,13 +53,15 @@ pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failur
     let served = exchange.services.served.load_full();
     match parts.as_slice() {
         // The original serves these from routes, which know methods; the others answer any.
-        ["version"] | ["api"] | ["api", _] | ["apis", _] | ["apis", _, _]
+        ["version"] | [".well-known", _] | ["openid", ..] | ["api"] | ["api", _] | ["apis", _] | ["apis", _, _]
             if exchange.parts.method != http::Method::GET =>
         {
             Some(Err(ApiError::MethodNotAllowed.into()))
         }
         [""] => Some(Ok(index(&served))),
         ["version"] => Some(Ok(version())),
+        [".well-known", "openid-configuration"] => Some(token_discovery::configuration(exchange).await),
+        ["openid", "v1", "jwks"] => Some(token_discovery::jwks(exchange).await),
         ["metrics"] => Some(Ok(exchange.services.metrics.answer().await)),
         ["openapi", "v2"] => Some(swagger(exchange, &served)),
         ["openapi", "v3"] => {

@@ -25,6 +25,7 @@ pub mod services;
 pub mod status;
 mod stream;
 mod table;
+mod token_discovery;
 mod verbs;
 mod warnings;
 mod wire;
@@ -35,6 +36,7 @@ pub use filters::{Connection, RequestBody, handle};
 pub use health::{AskedBy, HealthCheck};
 pub use metrics::{Metrics, WriteMetrics};
 pub use services::{ApiServices, RequestLimits};
+pub use token_discovery::{JWKS_PATH, TokenDiscovery};
 
 /// Version of Kubernetes whose API is served, as `/version` tells it.
 pub const KUBERNETES_VERSION: &str = "v1.36.2";

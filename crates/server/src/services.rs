@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::documents::OpenApi;
 use crate::health::HealthCheck;
 use crate::metrics::Metrics;
+use crate::token_discovery::TokenDiscovery;
 
 /// Everything a request may need.
 pub struct ApiServices {
@@ -33,6 +34,8 @@ pub struct ApiServices {
     pub metrics: Arc<Metrics>,
     /// OpenAPI documents, made when asked for.
     pub openapi: OpenApi,
+    /// How others verify tokens of service accounts.
+    pub token_discovery: TokenDiscovery,
     /// What `/healthz`, `/livez` and `/readyz` ask.
     pub health_checks: Vec<HealthCheck>,
 }

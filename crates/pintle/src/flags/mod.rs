@@ -12,6 +12,7 @@ mod duration;
 mod encryption;
 mod etcd;
 mod features;
+mod service_accounts;
 mod services;
 mod serving;
 mod storage;
@@ -25,6 +26,7 @@ pub use backend::BackendFlags;
 pub use encryption::EncryptionFlags;
 pub use etcd::EtcdFlags;
 pub use features::FeatureFlags;
+pub use service_accounts::ServiceAccountFlags;
 pub use services::ServiceFlags;
 pub use serving::ServingFlags;
 pub use storage::{StorageFlags, WatchCacheFlags};
@@ -36,6 +38,8 @@ pub struct ServeFlags {
     pub serving: ServingFlags,
     /// Who may call.
     pub authentication: AuthenticationFlags,
+    /// Tokens of service accounts.
+    pub service_accounts: ServiceAccountFlags,
     /// What is served.
     pub api: ApiFlags,
     /// What may be written.
@@ -68,6 +72,7 @@ impl ServeFlags {
             .args(serving::flags())
             .next_help_heading("Authentication")
             .args(authentication::flags())
+            .args(service_accounts::flags())
             .next_help_heading("APIs")
             .args(api::flags())
             .next_help_heading("Admission")
@@ -89,6 +94,7 @@ impl ServeFlags {
         Ok(ServeFlags {
             serving: ServingFlags::read(matches)?,
             authentication: AuthenticationFlags::read(matches),
+            service_accounts: ServiceAccountFlags::read(matches)?,
             api: ApiFlags::read(matches),
             admission: AdmissionFlags::read(matches)?,
             storage: StorageFlags::read(matches)?,

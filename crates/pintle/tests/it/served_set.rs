@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use registry::{PrintContext, ResourceDef, SubresourceKind};
 use resources::Dependencies;
-use resources::authentication::NoTokens;
+use resources::authentication::{NoTokenIssuer, NoTokens};
 use resources::authorization::NoRules;
 use schema::Value;
 use test_server::TestServer;
@@ -22,7 +22,7 @@ fn definitions() -> Vec<ResourceDef> {
 
 /// Those that are off by default, too.
 pub fn all_definitions() -> Vec<ResourceDef> {
-    resources::all_definitions(&Dependencies { tokens: Arc::new(NoTokens), rules: Arc::new(NoRules) })
+    resources::all_definitions(&Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) })
 }
 
 fn named(definition: &ResourceDef) -> String {

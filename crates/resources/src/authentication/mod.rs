@@ -44,6 +44,65 @@ impl TokenAuthenticator for NoTokens {
     }
 }
 
+/// Issues tokens of service accounts.
+#[async_trait]
+pub trait TokenIssuer: Send + Sync {
+    /// What tokens it issues.
+    fn policy(&self) -> &TokenPolicy;
+
+    /// Issues one. The error says in words why it cannot.
+    async fn issue(&self, token: IssuedToken) -> Result<String, String>;
+}
+
+/// Bounds of the tokens issued.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenPolicy {
+    /// Audiences of this server: of tokens that ask for none.
+    pub audiences: Vec<String>,
+    /// Longest life of a token, in seconds; what asks for more gets this and a warning.
+    pub max_expiration_seconds: Option<i64>,
+    /// Tokens the admission plugin asked for on behalf of pods outlive the time
+    /// asked for, so that programs which read their token once go on working.
+    pub extend_expiration: bool,
+}
+
+/// What a token is to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// For whom.
+    pub audiences: Vec<String>,
+    /// How long it lives, in seconds.
+    pub expiration_seconds: i64,
+    /// After how many seconds the client should have fetched a new one.
+    pub warn_after_seconds: Option<i64>,
+    /// Namespace of the account.
+    pub namespace: String,
+    /// The account: name and uid.
+    pub service_account: (String, String),
+    /// The pod it is bound to.
+    pub pod: Option<(String, String)>,
+    /// The secret it is bound to.
+    pub secret: Option<(String, String)>,
+    /// The node it is bound to, or the node of its pod, whose uid is empty if there is no such node.
+    pub node: Option<(String, String)>,
+}
+
+/// Issues no token; for servers that have no keys.
+pub struct NoTokenIssuer;
+
+#[async_trait]
+impl TokenIssuer for NoTokenIssuer {
+    fn policy(&self) -> &TokenPolicy {
+        static NONE: TokenPolicy =
+            TokenPolicy { audiences: Vec::new(), max_expiration_seconds: None, extend_expiration: false };
+        &NONE
+    }
+
+    async fn issue(&self, _: IssuedToken) -> Result<String, String> {
+        Err("this server has no key to sign tokens with".to_owned())
+    }
+}
+
 /// The resources of this group.
 pub fn definitions(tokens: &Arc<dyn TokenAuthenticator>) -> Vec<ResourceDef> {
     vec![self_subject_review::definition(), token_review::definition(tokens.clone())]

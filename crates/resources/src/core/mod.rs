@@ -31,14 +31,17 @@ pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod service_account;
+mod service_account_token;
 pub mod service_allocation;
 mod service_validation;
 mod volume_validation;
 
 use registry::ResourceDef;
 
+use crate::Dependencies;
+
 /// Resources of the group, one line each.
-pub fn definitions() -> Vec<ResourceDef> {
+pub fn definitions(dependencies: &Dependencies) -> Vec<ResourceDef> {
     vec![
         binding::definition(),
         component_status::definition(),
@@ -56,6 +59,6 @@ pub fn definitions() -> Vec<ResourceDef> {
         resource_quota::definition(),
         secret::definition(),
         service::definition(),
-        service_account::definition(),
+        service_account::definition(&dependencies.token_issuer),
     ]
 }

@@ -1,17 +1,22 @@
 //! `serviceaccounts`: identities of pods. `token` issues tokens for one.
 
+use std::sync::Arc;
+
 use meta::{GroupVersionKind, ObjectMeta};
 use registry::{RequestContext, ResourceDef, Strategy, Subresource};
 use schema::Value;
 
+use crate::authentication::TokenIssuer;
+use crate::core::service_account_token::IssueToken;
 use crate::defaults;
 
 /// `serviceaccounts`.
-pub fn definition() -> ResourceDef {
+pub fn definition(issuer: &Arc<dyn TokenIssuer>) -> ResourceDef {
     let token = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     ResourceDef {
         short_names: vec!["sa".into()],
         subresources: vec![Subresource::action("token", token)],
+        actions: vec![("token", Arc::new(IssueToken(issuer.clone())))],
         returns_deleted_object: true,
         repeats_metadata_validation: true,
         ..ResourceDef::stored("", "v1", "serviceaccounts", "ServiceAccount", ServiceAccount)

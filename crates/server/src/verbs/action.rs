@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use meta::GroupVersionKind;
 use registry::{Acted, Action, ActionRequest};
 
+use super::ownership::{Written, track_body};
 use super::{Target, match_namespace};
 use crate::body::{self, Expected};
 use crate::encode::{self};
@@ -37,6 +38,8 @@ pub async fn act(
     encode::set_kind(&mut tree, &kind);
     match_namespace(&mut tree, &context.namespace)?;
     schema::defaults::apply(schema, ty, &mut tree);
+    action.default_body(&mut tree);
+    track_body(&Written { schema, ty, kind: &kind, subresource: &context.subresource }, context, &options, &mut tree);
     let served = exchange.services.served.load();
     let mut request = ActionRequest {
         context,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use meta::options::WriteOptions;
-use meta::{ApiError, ObjectMeta};
+use meta::{ApiError, GroupVersionKind, ObjectMeta};
 use patch::apply::scale::{ReplicasPath, to_parent, to_scale};
 use patch::apply::{FieldManager, FieldSet, Typed, Versions, Writer};
 use registry::{RequestContext, ServedResource};
@@ -53,19 +53,37 @@ pub fn track_question(
     options: &WriteOptions,
     object: &mut Value,
 ) {
-    let definition = &resource.definition;
-    let api_version = definition.group_version().to_string();
-    let version = OnlyVersion { api_version: &api_version, schema: &resource.schema, ty: resource.ty };
+    let kind = resource.definition.gvk();
+    let written = Written { schema: &resource.schema, ty: resource.ty, kind: &kind, subresource: "" };
+    track_body(&written, context, options, object);
+}
+
+/// What a body that is not stored is.
+pub struct Written<'a> {
+    /// The table of its type.
+    pub schema: &'a Schema,
+    /// Its type.
+    pub ty: TypeId,
+    /// Its kind.
+    pub kind: &'a GroupVersionKind,
+    /// The subresource it was sent to, empty if none.
+    pub subresource: &'a str,
+}
+
+/// Tracks a body that is not stored.
+pub fn track_body(written: &Written<'_>, context: &RequestContext, options: &WriteOptions, body: &mut Value) {
+    let api_version = written.kind.api_version();
+    let version = OnlyVersion { api_version: &api_version, schema: written.schema, ty: written.ty };
     let (now, reset) = (meta::time::rfc3339(context.environment.clock.now()), FieldSet::new());
     let writer = Writer {
         manager: &options.field_manager,
         api_version: &api_version,
-        kind: &definition.kind,
-        subresource: "",
+        kind: &written.kind.kind,
+        subresource: written.subresource,
         now: &now,
         reset: &reset,
     };
-    FieldManager::new(&version, writer).update(&Value::map(), object);
+    FieldManager::new(&version, writer).update(&Value::map(), body);
 }
 
 /// Tracks a write through `scale`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use auth::service_account::Keyset;
 use auth::{SYSTEM_MASTERS, SuperuserAuthorizer, TokenFile, Union};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -12,7 +13,7 @@ use registry::{
     Subresource, UserInfo,
 };
 use schema::Value;
-use server::{ApiServices, Connection, Metrics, RequestBody, RequestLimits, Stopper, handle, stopper};
+use server::{ApiServices, Connection, Metrics, RequestBody, RequestLimits, Stopper, handle, stopper, TokenDiscovery};
 use storage::{
     BuiltinCodec, Compactor, Identity, LeaseOptions, Model, ObjectStore, ObjectStoreConfig, Storage,
 };
@@ -119,6 +120,11 @@ impl Api {
             stopping,
             metrics: Metrics::new(),
             openapi: Default::default(),
+            token_discovery: TokenDiscovery {
+                issuer: String::new(),
+                jwks_uri: String::new(),
+                keys: Arc::new(Keyset::new(Box::new(|| Err("no key".to_owned())), Vec::new())),
+            },
             health_checks: Vec::new(),
         };
         Api { services: Arc::new(services), stopper }
