@@ -69,6 +69,7 @@ pub fn wire(
         environment,
         flags: &flags.storage,
         encryption,
+        unsafe_deletion: flags.features.unsafe_deletion,
         schema: schema::builtin(),
         storages: HashMap::new(),
         versions: versions(&definitions),
@@ -115,6 +116,7 @@ struct Wiring<'a> {
     environment: &'a Environment,
     flags: &'a StorageFlags,
     encryption: Option<&'a Encryption>,
+    unsafe_deletion: bool,
     schema: &'static Schema,
     /// By key prefix: versions and cohabiting resources share one.
     storages: HashMap<String, Arc<dyn Storage>>,
@@ -166,7 +168,7 @@ impl Wiring<'_> {
             },
             leases: LeaseOptions::default(),
             compactor: Some(place.compactor.clone()),
-            allow_unsafe_deletion: false,
+            allow_unsafe_deletion: self.unsafe_deletion,
         })?);
         let store = Store::new(StoreConfig {
             definition: definition.clone(),
@@ -195,7 +197,8 @@ impl Wiring<'_> {
             garbage_collection: self.flags.garbage_collection,
         };
         let versions = self.versions.get(stored.prefix.as_ref()).cloned().unwrap_or_default();
-        Ok((Arc::new(Store::new(config).with_versions(versions)), stored_ty))
+        let store = Store::new(config).with_versions(versions).with_unsafe_deletion(self.unsafe_deletion);
+        Ok((Arc::new(store), stored_ty))
     }
 
     /// What services are given comes from other resources, whose stores it needs before they are served.
@@ -263,7 +266,7 @@ impl Wiring<'_> {
             transformer,
             leases,
             compactor: Some(place.compactor.clone()),
-            allow_unsafe_deletion: false,
+            allow_unsafe_deletion: self.unsafe_deletion,
         })?);
         let storage = self.cached(storage, definition, path_prefix, &prefix)?;
         self.storages.insert(prefix, storage.clone());

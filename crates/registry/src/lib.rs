@@ -21,6 +21,7 @@ mod served;
 mod storage_factory;
 mod store;
 mod strategy;
+mod unsafe_delete;
 mod update;
 
 pub use action::{Acted, Action, ActionRequest, Change};
@@ -42,3 +43,4 @@ pub use storage_factory::{
 };
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
 pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};
+pub use unsafe_delete::IGNORE_STORE_READ_ERROR;

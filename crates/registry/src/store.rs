@@ -49,6 +49,8 @@ pub struct Store {
     attributes: Option<Arc<dyn Attributes>>,
     /// Versions that own fields of its objects.
     pub(crate) versions: KindVersions,
+    /// See [`Store::with_unsafe_deletion`].
+    pub(crate) unsafe_deletion: bool,
 }
 
 /// An object a verb came to.
@@ -112,6 +114,7 @@ impl Store {
             attributes: (!def.selectable_fields.is_empty())
                 .then(|| Arc::new(StrategyFields(def.clone())) as Arc<dyn Attributes>),
             versions: KindVersions::single(def, &config.schema, config.stored_ty),
+            unsafe_deletion: false,
             config,
         }
     }
@@ -121,6 +124,14 @@ impl Store {
     #[must_use]
     pub fn with_versions(mut self, versions: Vec<KindVersion>) -> Store {
         self.versions = self.versions.with(versions);
+        self
+    }
+
+    /// The same store, with gate AllowUnsafeMalformedObjectDeletion as given
+    /// (off without this). Its storage must be told the same.
+    #[must_use]
+    pub fn with_unsafe_deletion(mut self, allowed: bool) -> Store {
+        self.unsafe_deletion = allowed;
         self
     }
 

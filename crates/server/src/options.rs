@@ -7,7 +7,7 @@ use meta::options::{
 };
 use meta::selector::{FieldSelector, LabelSelector};
 use meta::{ApiError, FieldError, FieldErrors, FieldPath, GroupKind, ResourceVersion};
-use registry::ResourceDef;
+use registry::{IGNORE_STORE_READ_ERROR, ResourceDef};
 use schema::Value;
 
 use crate::negotiation::header;
@@ -118,23 +118,22 @@ pub fn read_options(
     Ok(ReadOptions { list, timeout_seconds })
 }
 
-/// Reads the options of a delete from the query.
-pub fn delete_options_of_query(query: &Query) -> Result<DeleteOptions, Failure> {
+/// Reads the options of a delete from the query. Without `unsafe_deletion` the option to ignore read errors is
+/// forgotten, as if nobody had given it.
+pub fn delete_options_of_query(query: &Query, unsafe_deletion: bool) -> Result<DeleteOptions, Failure> {
     let grace = query.int("gracePeriodSeconds").map_err(|error| Failure::bad_request(error.to_string()))?;
     let dry_run: Vec<&str> = query.all("dryRun").collect();
     let options = DeleteOptions {
         grace_period_seconds: grace,
         orphan_dependents: query.flag("orphanDependents"),
-        ignore_store_read_error: query
-            .flag("ignoreStoreReadErrorWithClusterBreakingPotential")
-            .unwrap_or(false),
+        ignore_store_read_error: unsafe_deletion && query.flag(IGNORE_STORE_READ_ERROR).unwrap_or(false),
         ..DeleteOptions::default()
     };
-    check_delete(options, query.get("propagationPolicy"), &dry_run)
+    check_delete(options, query.get("propagationPolicy"), &dry_run, false)
 }
 
-/// Reads the options of a delete from a decoded `DeleteOptions`.
-pub fn delete_options_of_body(body: &Value) -> Result<DeleteOptions, Failure> {
+/// Reads the options of a delete from a decoded `DeleteOptions`, `unsafe_deletion` as above.
+pub fn delete_options_of_body(body: &Value, unsafe_deletion: bool) -> Result<DeleteOptions, Failure> {
     let text = |path: &[&str]| body.str_at(path).map(str::to_owned);
     let dry_run: Vec<&str> = body.list_at(&["dryRun"]).iter().filter_map(Value::as_str).collect();
     let options = DeleteOptions {
@@ -144,12 +143,11 @@ pub fn delete_options_of_body(body: &Value) -> Result<DeleteOptions, Failure> {
             resource_version: text(&["preconditions", "resourceVersion"]),
         },
         orphan_dependents: body.bool_at(&["orphanDependents"]),
-        ignore_store_read_error: body
-            .bool_at(&["ignoreStoreReadErrorWithClusterBreakingPotential"])
-            .unwrap_or(false),
+        ignore_store_read_error: unsafe_deletion && body.bool_at(&[IGNORE_STORE_READ_ERROR]).unwrap_or(false),
         ..DeleteOptions::default()
     };
-    check_delete(options, body.str_at(&["propagationPolicy"]), &dry_run)
+    let preconditions = body.at(&["preconditions"]).is_some();
+    check_delete(options, body.str_at(&["propagationPolicy"]), &dry_run, preconditions)
 }
 
 /// Options of a list as they came, for the rules on which go together (F-LST-1).
@@ -279,6 +277,7 @@ fn check_delete(
     mut options: DeleteOptions,
     policy: Option<&str>,
     dry_run: &[&str],
+    preconditions: bool,
 ) -> Result<DeleteOptions, Failure> {
     let mut errors = FieldErrors::new();
     let path = FieldPath::root("propagationPolicy");
@@ -299,8 +298,32 @@ fn check_delete(
     };
     check_dry_run(dry_run, &mut errors);
     options.dry_run = !dry_run.is_empty();
+    if options.ignore_store_read_error {
+        let others = [
+            (".dryRun", options.dry_run),
+            (".propagationPolicy", policy.is_some()),
+            (".orphanDependents", options.orphan_dependents.is_some()),
+            (".gracePeriodSeconds", options.grace_period_seconds.is_some()),
+            (".preconditions", preconditions),
+        ];
+        for (other, _) in others.into_iter().filter(|(_, given)| *given) {
+            errors.push(unsafe_deletion_error(&format!("cannot be set together with {other}")));
+        }
+    }
     refuse_if_any("DeleteOptions", errors)?;
     Ok(options)
+}
+
+/// What is wrong with the option to ignore read errors.
+fn unsafe_deletion_error(detail: &str) -> FieldError {
+    FieldError::invalid(&FieldPath::root(IGNORE_STORE_READ_ERROR), &Value::Bool(true), detail)
+}
+
+/// Refuses to delete a collection of objects that cannot be read (D-COL-4).
+pub fn refuse_unsafe_collection(options: &DeleteOptions) -> Result<(), Failure> {
+    let detail = "is not allowed with DELETECOLLECTION, try again after removing the option";
+    let wrong = options.ignore_store_read_error.then(|| unsafe_deletion_error(detail));
+    refuse_if_any("DeleteOptions", wrong.into_iter().collect())
 }
 
 fn check_field_manager(manager: &str, errors: &mut FieldErrors) {
@@ -417,7 +440,7 @@ mod tests {
     #[test]
     fn delete_options_refuse_unknown_policies() {
         assert_eq!(
-            refusal(delete_options_of_query(&Query::parse("propagationPolicy="))),
+            refusal(delete_options_of_query(&Query::parse("propagationPolicy="), false)),
             "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"\": supported values: \
              \"Foreground\", \"Background\", \"Orphan\", \"nil\""
         );

@@ -224,6 +224,13 @@ impl Status {
         }
     }
 
+    /// Success, about an object that went without being read. Says less than
+    /// [`Status::deleted`], and the kind where that says the resource, as the original does.
+    pub fn deleted_unseen(kind: &str, name: &str) -> Status {
+        let details = Details { name: name.to_owned(), kind: kind.to_owned(), ..Details::default() };
+        Status { code: 200, details: Some(details), ..Status::default() }
+    }
+
     /// The tree, of type `meta/v1 Status`, with kind and apiVersion.
     pub fn to_value(&self) -> Value {
         let mut status = Map::from([("kind", "Status"), ("apiVersion", "v1")]);

@@ -17,7 +17,7 @@ pub(crate) async fn delete(
     request: DeleteRequest<'_>,
 ) -> Result<Arc<Object>, Error> {
     if request.ignore_read_error {
-        return delete_unread(store, key, &request).await;
+        return delete_unreadable(store, key, &request).await;
     }
     let mut state = match &request.hint {
         Some(hint) => store.hinted(hint)?,
@@ -50,9 +50,14 @@ async fn allowed(key: &str, request: &DeleteRequest<'_>, state: &State) -> Resul
     request.validate.validate(&state.tree).await
 }
 
-/// A-DEL-10: the value is never looked at, so nobody can judge it and there is
-/// nothing to return but the key and the delete's revision.
-async fn delete_unread(store: &Inner, key: &str, request: &DeleteRequest<'_>) -> Result<Arc<Object>, Error> {
+/// A-DEL-10, A-DEL-11: only what cannot be read is deleted so, judged on the
+/// very state that goes. Nobody else can judge it, and there is nothing to
+/// return but the key and the delete's revision.
+async fn delete_unreadable(
+    store: &Inner,
+    key: &str,
+    request: &DeleteRequest<'_>,
+) -> Result<Arc<Object>, Error> {
     if !request.preconditions.is_empty() {
         return Err(Error::Internal("can't enforce preconditions on un-introspectable object".into()));
     }
@@ -61,11 +66,22 @@ async fn delete_unread(store: &Inner, key: &str, request: &DeleteRequest<'_>) ->
         let Some(kv) = found else {
             return Err(Error::KeyNotFound { key: key.to_owned(), revision: Revision(0) });
         };
+        if is_readable(store, &kv).await {
+            let message = "the object can be read and is to be deleted like any other".to_owned();
+            return Err(Error::InvalidObject { key: key.to_owned(), message });
+        }
         let mut response = delete_if(store, key, kv.mod_revision).await?;
         if response.succeeded {
             return Ok(Arc::new(Object::new(kv.key, response.revision, Bytes::new())));
         }
         found = take_found(&mut response);
+    }
+}
+
+async fn is_readable(store: &Inner, kv: &KeyValue) -> bool {
+    match store.transform(kv).await {
+        Ok((data, _)) => store.decode(&kv.key, &data, kv.mod_revision).is_ok(),
+        Err(_) => false,
     }
 }
 

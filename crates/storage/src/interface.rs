@@ -179,7 +179,8 @@ pub struct DeleteRequest<'a> {
     pub validate: &'a dyn ValidateDelete,
     /// An object read before, tried first (A-DEL-5).
     pub hint: Option<Arc<Object>>,
-    /// Deletes without reading (A-DEL-10).
+    /// Deletes an object that cannot be read, and no other: one that can is
+    /// [`Error::InvalidObject`] (A-DEL-10, A-DEL-11). `validate` and `hint` are not looked at.
     pub ignore_read_error: bool,
 }
 

@@ -93,7 +93,11 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
     let revision = if resolved.revision.0 == 0 { response.revision } else { resolved.revision };
     let mut items = Vec::new();
     for kv in response.kvs {
-        items.extend(matching(store, kv, options).await?);
+        match matching(store, kv, options).await {
+            Ok(object) => items.extend(object),
+            Err(error @ Error::Corrupt { .. }) => return Err(unreadable(store, &[error])),
+            Err(error) => return Err(error),
+        }
     }
     Ok(List {
         revision,
@@ -106,7 +110,7 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
 /// The object, if it matches.
 async fn matching(store: &Inner, kv: KeyValue, options: &ListRequest) -> Result<Option<Arc<Object>>, Error> {
     let key = kv.key.clone();
-    let object = store.object(kv).await.map_err(|error| match error {
+    let object = store.readable_object(kv).await.map_err(|error| match error {
         // Whoever listed cannot know which object it was.
         Error::Internal(text) => {
             let key = String::from_utf8_lossy(&key);
@@ -134,7 +138,8 @@ struct Pages<'a> {
     /// Keys of the next page, 0 is no limit.
     page_keys: usize,
     items: Vec<Arc<Object>>,
-    corrupt: Vec<(String, String)>,
+    /// What could not be read, [`Error::Corrupt`] all.
+    corrupt: Vec<Error>,
 }
 
 /// What one page came to.
@@ -172,7 +177,7 @@ impl<'a> Pages<'a> {
             }
         };
         if !self.corrupt.is_empty() {
-            return Err(self.unreadable());
+            return Err(unreadable(self.store, &self.corrupt));
         }
         let (continue_token, remaining_item_count) = self.rest(&page)?;
         Ok(List {
@@ -239,29 +244,15 @@ impl<'a> Pages<'a> {
     async fn take(&mut self, kv: KeyValue) -> Result<(), Error> {
         match matching(self.store, kv, self.options).await {
             Ok(object) => self.items.extend(object),
-            Err(Error::Corrupt { key, message }) => {
-                self.corrupt.push((key, message));
+            Err(error @ Error::Corrupt { .. }) => {
+                self.corrupt.push(error);
                 if self.corrupt.len() > CORRUPT_MAX {
-                    return Err(self.unreadable());
+                    return Err(unreadable(self.store, &self.corrupt));
                 }
             }
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    fn unreadable(&self) -> Error {
-        let cause = |(key, message): &(String, String)| {
-            ("UnexpectedServerResponse".to_owned(), message.clone(), key.clone())
-        };
-        let mut causes: Vec<_> = self.corrupt.iter().take(CORRUPT_MAX).map(cause).collect();
-        if self.corrupt.len() > CORRUPT_MAX {
-            let text = "too many errors, the list is truncated".to_owned();
-            causes.push(("FieldValueTooMany".to_owned(), text, String::new()));
-        }
-        let resource = self.store.group_resource.clone();
-        let message = format!("failed to read one or more {resource} from the storage");
-        ApiError::StorageRead { resource, name: "list".into(), message, causes }.into()
     }
 
     /// Token and number of what is left (A-PAG-3, A-PAG-7).
@@ -280,6 +271,22 @@ impl<'a> Pages<'a> {
         let start = String::from_utf8(self.start.to_vec()).ok()?;
         ContinueToken { revision, start }.encode(self.prefix)
     }
+}
+
+/// A-TRF-3: names the first [`CORRUPT_MAX`] of them.
+fn unreadable(store: &Inner, corrupt: &[Error]) -> Error {
+    let cause = |error: &Error| {
+        let key = if let Error::Corrupt { key, .. } = error { key.clone() } else { String::new() };
+        ("UnexpectedServerResponse".to_owned(), error.to_string(), key)
+    };
+    let mut causes: Vec<_> = corrupt.iter().take(CORRUPT_MAX).map(cause).collect();
+    if corrupt.len() > CORRUPT_MAX {
+        let text = "too many errors, the list is truncated".to_owned();
+        causes.push(("FieldValueTooMany".to_owned(), text, String::new()));
+    }
+    let resource = store.group_resource.clone();
+    let message = format!("failed to read one or more {resource} from the storage");
+    ApiError::StorageRead { resource, name: "list".into(), message, causes }.into()
 }
 
 /// Unreadable objects reported of one list.

@@ -2,6 +2,7 @@
 //! operations that fit in a few lines. List, update, delete and watch have
 //! files of their own.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ pub struct ObjectStoreConfig {
 /// Get, list and watch hand out values as they are stored, past the
 /// transformer but undecoded unless a selector must look into them. A value
 /// that passes the transformer and cannot be decoded is noticed by whoever
-/// decodes it ([`Storage::decode`]).
+/// decodes it ([`Storage::decode`]), except where
+/// [`ObjectStoreConfig::allow_unsafe_deletion`] asks for every such value by name.
 pub struct ObjectStore {
     inner: Arc<Inner>,
 }
@@ -133,16 +135,23 @@ impl Storage for ObjectStore {
         delete::delete(&self.inner, &key, request).await
     }
 
-    async fn get(&self, key: &str, resource_version: &ResourceVersion) -> Result<Option<Arc<Object>>, Error> {
+    async fn get(
+        &self,
+        asked: &str,
+        resource_version: &ResourceVersion,
+    ) -> Result<Option<Arc<Object>>, Error> {
         let store = &self.inner;
-        let key = store.keys.prepare(key, false)?;
+        let key = store.keys.prepare(asked, false)?;
         let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
         let response = store.backend.range(request).await.map_err(|error| backend_error(&key, error))?;
         check_lower_bound(resource_version, response.revision)?;
-        match response.kvs.into_iter().next() {
-            Some(kv) => store.object(kv).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(kv) = response.kvs.into_iter().next() else { return Ok(None) };
+        let object = store.readable_object(kv).await.map_err(|error| match error {
+            // Named as the caller named it.
+            Error::Corrupt { message, .. } => Error::Corrupt { key: asked.to_owned(), message },
+            error => error,
+        })?;
+        Ok(Some(object))
     }
 
     async fn list(&self, key: &str, options: ListRequest) -> Result<List, Error> {
@@ -152,7 +161,11 @@ impl Storage for ObjectStore {
 
     async fn guaranteed_update(&self, key: &str, request: UpdateRequest<'_>) -> Result<Updated, Error> {
         let key = self.inner.keys.prepare(key, false)?;
-        update::guaranteed_update(&self.inner, &key, request).await
+        update::guaranteed_update(&self.inner, &key, request).await.map_err(|error| match error {
+            // Only who reads learns that the object is corrupt; an update fails as it does without the gate.
+            Error::Corrupt { message, .. } => Error::Internal(message),
+            error => error,
+        })
     }
 
     async fn watch(&self, key: &str, options: ListRequest) -> Result<Box<dyn Watch>, Error> {
@@ -207,32 +220,43 @@ impl Inner {
 
     /// The tree behind `data`, with its resource version.
     pub(crate) fn decode(&self, key: &[u8], data: &[u8], revision: Revision) -> Result<Value, Error> {
-        let mut tree = self.codec.decode(data).map_err(|error| self.corrupt(key, error))?;
+        let mut tree = self.codec.decode(data).map_err(|error| {
+            let what = format_args!("object not decodable revision={revision}");
+            self.corrupt(key, what, error)
+        })?;
         ObjectMetaMut::of(&mut tree).set_resource_version(revision);
         Ok(tree)
     }
 
     /// The data behind a stored value, and whether it is stale.
     pub(crate) async fn transform(&self, kv: &KeyValue) -> Result<(Bytes, bool), Error> {
-        self.transformer
-            .from_storage_or_wait(kv.value.clone(), &kv.key)
-            .wait()
-            .await
-            .map_err(|error| self.corrupt(&kv.key, Error::Internal(error.to_string())))
+        self.transformer.from_storage_or_wait(kv.value.clone(), &kv.key).wait().await.map_err(|error| {
+            let what = format_args!("data from the storage is not transformable revision=0");
+            self.corrupt(&kv.key, what, Error::Internal(error.to_string()))
+        })
     }
 
     /// A-TRF-4: with the gate, what cannot be read is a kind of error of its own.
-    fn corrupt(&self, key: &[u8], error: Error) -> Error {
+    fn corrupt(&self, key: &[u8], what: fmt::Arguments<'_>, error: Error) -> Error {
         if !self.allow_unsafe_deletion {
             return error;
         }
-        Error::Corrupt { key: String::from_utf8_lossy(key).into_owned(), message: error.to_string() }
+        Error::Corrupt { key: String::from_utf8_lossy(key).into_owned(), message: format!("{what}: {error}") }
     }
 
     /// The stored object behind a key-value pair.
     pub(crate) async fn object(&self, kv: KeyValue) -> Result<Arc<Object>, Error> {
         let (data, _) = self.transform(&kv).await?;
         Ok(Arc::new(Object::new(kv.key, kv.mod_revision, data)))
+    }
+
+    /// The same. With the gate, that it can be decoded is found out now and not by whoever decodes it.
+    pub(crate) async fn readable_object(&self, kv: KeyValue) -> Result<Arc<Object>, Error> {
+        let object = self.object(kv).await?;
+        if self.allow_unsafe_deletion {
+            self.decode(&object.key, &object.data, object.revision)?;
+        }
+        Ok(object)
     }
 
     /// Reads what stands at a key now.

@@ -371,10 +371,11 @@ impl View<'_> {
     async fn seen(&self, kv: KeyValue, revision: Option<Revision>) -> Result<Option<Arc<Object>>, Error> {
         let revision = revision.unwrap_or(kv.mod_revision);
         let (data, _) = self.store.transform(&kv).await?;
-        if !self.predicate.is_empty()
-            && !self.predicate.matches(&self.store.decode(&kv.key, &data, revision)?)
-        {
-            return Ok(None);
+        if !self.predicate.is_empty() || self.store.allow_unsafe_deletion {
+            let tree = self.store.decode(&kv.key, &data, revision)?;
+            if !self.predicate.matches(&tree) {
+                return Ok(None);
+            }
         }
         Ok(Some(Arc::new(Object::new(kv.key, revision, data))))
     }
@@ -395,6 +396,7 @@ fn api_error(error: Error) -> ApiError {
     match error {
         Error::Api(ApiError::Unknown(message)) => ApiError::Internal(message),
         Error::Api(error) => error,
+        Error::Corrupt { message, .. } => ApiError::Internal(message),
         error => ApiError::Internal(error.to_string()),
     }
 }
@@ -402,10 +404,10 @@ fn api_error(error: Error) -> ApiError {
 /// B-42.
 fn corrupt_deleted(error: Error) -> ApiError {
     match error {
-        Error::Corrupt { .. } => ApiError::StorageRead {
+        Error::Corrupt { message, .. } => ApiError::StorageRead {
             resource: meta::GroupResource::new("", ""),
             name: String::new(),
-            message: format!("saw a DELETED event, but object data is corrupt - {error}"),
+            message: format!("saw a DELETED event, but object data is corrupt - {message}"),
             causes: Vec::new(),
         },
         error => api_error(error),

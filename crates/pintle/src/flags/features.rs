@@ -9,6 +9,8 @@ use super::FlagError;
 pub struct FeatureFlags {
     /// KMSv1: plugins of the first KMS protocol may encrypt.
     pub kms_v1: bool,
+    /// AllowUnsafeMalformedObjectDeletion: objects that cannot be read are named and may be deleted.
+    pub unsafe_deletion: bool,
 }
 
 const GATES: &str = "feature-gates";
@@ -19,7 +21,7 @@ pub(super) fn flags() -> Vec<Arg> {
         Arg::new(GATES)
             .long(GATES)
             .value_name("GATE=true|false,...")
-            .help("Switches features on or off: KMSv1 (default false)")
+            .help("Switches features on or off: AllowUnsafeMalformedObjectDeletion (default false), KMSv1 (default false)")
             .num_args(1)
             .action(ArgAction::Append),
     ]
@@ -39,6 +41,7 @@ impl FeatureFlags {
         let (gate, value) = pair.split_once('=').ok_or_else(|| format!("missing bool value for {pair}"))?;
         let (gate, value) = (gate.trim(), value.trim());
         let switched = match gate {
+            "AllowUnsafeMalformedObjectDeletion" => &mut self.unsafe_deletion,
             "KMSv1" => &mut self.kms_v1,
             _ => return Err(format!("unrecognized feature gate: {gate}")),
         };
@@ -69,6 +72,9 @@ mod tests {
         assert!(!kms_v1(&[]));
         assert!(kms_v1(&["--feature-gates=KMSv1=true", "--feature-gates="]));
         assert!(!kms_v1(&["--feature-gates", "KMSv1=true,KMSv1=0"]));
+        let features =
+            parse(&["--feature-gates=AllowUnsafeMalformedObjectDeletion=true"]).expect("valid").features;
+        assert!(features.unsafe_deletion && !features.kms_v1);
     }
 
     #[test]

@@ -14,3 +14,4 @@ mod served_set;
 mod services;
 mod start;
 mod stop;
+mod unsafe_deletion;

@@ -2,17 +2,18 @@
 
 #[path = "../../../storage-etcd/tests/it/etcd.rs"]
 #[allow(dead_code, reason = "shared with the tests of the backend, which use the rest")]
-mod etcd;
+pub mod etcd;
 #[path = "../../../storage-etcd/tests/it/servers.rs"]
-mod servers;
+pub mod servers;
 
 use std::time::Duration;
 
+use http::Method;
 use meta::Revision;
 use pintle::flags::{EtcdFlags, ServeFlags};
 use registry::ServersOverride;
 use storage::Backend;
-use storage::backend::RangeRequest;
+use storage::backend::{LeaseId, Op, RangeRequest, Txn};
 use test_server::TestServer;
 
 use etcd::{Etcd, World, within};
@@ -125,5 +126,34 @@ fn health_tells_that_etcd_has_gone_and_come_back() {
         etcd.resume(0);
         until(200).await;
         assert_eq!(client.get(&format!("{CONFIG_MAPS}/none")).await.unwrap().status, 404);
+    });
+}
+
+#[test]
+fn a_damaged_value_in_etcd_is_named_and_deleted() {
+    World(Age::New).run(async {
+        let etcd = Etcd::start(Age::New).await;
+        let server = TestServer::start_with(|flags| {
+            over(&etcd)(flags);
+            flags.features.unsafe_deletion = true;
+        })
+        .await
+        .unwrap();
+        let client = server.client().unwrap();
+        let key = "/registry/configmaps/default/damaged";
+        let put = Op::Put { key: key.into(), value: "k8s\0nonsense".into(), lease: LeaseId(0) };
+        etcd.backend().await.txn(Txn { success: vec![put], ..Txn::default() }).await.unwrap();
+        let listed = within(client.get(CONFIG_MAPS)).await.unwrap();
+        assert_eq!(listed.reason(), "StorageReadError", "{}", listed.text());
+        assert_eq!(listed.json()["details"]["causes"][0]["field"], key);
+        let path = format!("{CONFIG_MAPS}/damaged");
+        let delete = async |options: &'static str| {
+            client.send(Method::DELETE, &path, "application/json", options).await.unwrap()
+        };
+        assert_eq!(delete("{}").await.status, 500);
+        let gone = delete(r#"{"ignoreStoreReadErrorWithClusterBreakingPotential":true}"#).await;
+        assert_eq!(gone.status, 200, "{}", gone.text());
+        assert!(keys(&etcd, key).await.is_empty());
+        assert_eq!(within(client.get(CONFIG_MAPS)).await.unwrap().status, 200);
     });
 }

@@ -24,6 +24,7 @@ const START_SECONDS: i64 = 1_704_067_200;
 pub struct Harness {
     pub store: Store,
     pub context: RequestContext,
+    pub backend: Model,
     clock: Arc<TestClock>,
 }
 
@@ -101,8 +102,9 @@ impl Harness {
         let clock = Arc::new(TestClock(AtomicI64::new(START_SECONDS)));
         let environment = Environment { clock: clock.clone(), random, ..environment::real::environment() };
         let stored = def.storage().expect("a stored resource").clone();
+        let backend = Model::new(&environment);
         let config = ObjectStoreConfig {
-            backend: Arc::new(Model::new(&environment)),
+            backend: Arc::new(backend.clone()),
             environment: environment.clone(),
             path_prefix: "/registry".into(),
             resource_prefix: format!("/{}", stored.prefix),
@@ -111,7 +113,7 @@ impl Harness {
             transformer: Arc::new(Identity),
             leases: LeaseOptions::default(),
             compactor: None,
-            allow_unsafe_deletion: false,
+            allow_unsafe_deletion: true,
         };
         let ty = builtin().kind(&stored.kind.group, &stored.kind.version, &stored.kind.kind);
         let mut context =
@@ -128,7 +130,8 @@ impl Harness {
             delete_collection_workers: 2,
             garbage_collection: true,
         });
-        Harness { store, context, clock }
+        let store = store.with_unsafe_deletion(true);
+        Harness { store, context, backend, clock }
     }
 
     pub fn pass_seconds(&self, seconds: i64) {

@@ -6,4 +6,5 @@ mod create;
 mod delete;
 mod harness;
 mod read;
+mod unsafe_delete;
 mod update;
