@@ -42,5 +42,5 @@ pub use storage_factory::{
     StorageVersions, parse_servers_overrides,
 };
 pub use store::{Deleted, Outcome, Store, StoreConfig, UpdateKind, UpdatedObject};
-pub use strategy::{Plain, PrintContext, Strategy, VirtualResource};
+pub use strategy::{Plain, PrintContext, RowCondition, Strategy, VirtualResource};
 pub use unsafe_delete::IGNORE_STORE_READ_ERROR;

@@ -143,6 +143,12 @@ pub trait Strategy: Send + Sync {
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         vec![Value::from(print.name(object)), Value::from(print.age(object))]
     }
+
+    /// What the printed row says of the object beside its cells, e.g. that a pod has completed.
+    fn row_condition(&self, object: &Value) -> Option<RowCondition> {
+        let _ = object;
+        None
+    }
 }
 
 /// A strategy without anything special.
@@ -154,6 +160,17 @@ impl Strategy for Plain {}
 pub struct PrintContext {
     /// Ages are counted from here.
     pub now: Timestamp,
+}
+
+/// A condition of a printed row that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowCondition {
+    /// What holds, e.g. `Completed`.
+    pub kind: &'static str,
+    /// Why, for programs.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: &'static str,
 }
 
 /// Answers requests of a resource without storage.

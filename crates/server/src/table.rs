@@ -4,14 +4,16 @@
 
 use std::borrow::Cow;
 
-use meta::{ApiError, FieldError, FieldPath, GroupVersionKind};
-use registry::{Column, PrintContext, ResourceDef, ServedResource};
+use bytes::Bytes;
+use meta::{ApiError, FieldError, FieldPath, GroupVersionKind, ObjectMeta};
+use registry::{Column, PrintContext, ResourceDef, RowCondition, ServedResource};
 use schema::Value;
 
 use crate::encode::{self, Item, Known};
-use crate::negotiation::MetaVersion;
+use crate::negotiation::{MetaVersion, Output};
 use crate::query::Query;
 use crate::status::Failure;
+use crate::stream::ListMetadata;
 
 /// What stands beside the cells of a row: `includeObject`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +78,9 @@ pub fn put_row(
     let cells = resource.definition.strategy.cells(&tree, &style.print);
     out.extend_from_slice(b"{\"cells\":");
     codec::json::encode_any(&Value::List(cells), out);
+    if let Some(condition) = resource.definition.strategy.row_condition(&tree) {
+        put_condition(condition, out);
+    }
     out.extend_from_slice(b",\"object\":");
     match style.include {
         IncludeObject::None => out.extend_from_slice(b"null"),
@@ -86,6 +91,52 @@ pub fn put_row(
     }
     out.push(b'}');
     Ok(())
+}
+
+/// A Table of one `Scale`.
+pub fn of_scale(scale: Value, gvk: &GroupVersionKind, style: &TableStyle, output: Output) -> Bytes {
+    const COLUMNS: [Column; 4] = [
+        Column::string("Name"),
+        Column::integer("Desired"),
+        Column::integer("Available"),
+        Column::string("Age"),
+    ];
+    let revision = ObjectMeta::of(&scale).resource_version().parse().unwrap_or_default();
+    let count = |path: &[&str]| Value::Int(scale.int_at(path).unwrap_or_default());
+    let cells: Vec<Value> = vec![
+        style.print.name(&scale).into(),
+        count(&["spec", "replicas"]),
+        count(&["status", "replicas"]),
+        style.print.age(&scale).into(),
+    ];
+    let mut out = Vec::with_capacity(1024);
+    open(style.version, &ListMetadata::at(revision).json(), Some(&COLUMNS), &mut out);
+    out.extend_from_slice(b"[{\"cells\":");
+    codec::json::encode_any(&Value::List(cells), &mut out);
+    out.extend_from_slice(b",\"object\":");
+    match style.include {
+        IncludeObject::None => out.extend_from_slice(b"null"),
+        IncludeObject::Metadata => {
+            encode::put_kind(
+                &meta_kind(style.version, "PartialObjectMetadata"),
+                style.version.api_version(),
+                &mut out,
+            );
+            out.extend_from_slice(b",\"metadata\":");
+            let metadata = scale.get("metadata").cloned().unwrap_or_default();
+            codec::json::encode(schema::builtin(), Known::ObjectMeta.ty(), &metadata, &mut out);
+            out.push(b'}');
+        }
+        IncludeObject::Object => {
+            encode::put_kind(gvk, &gvk.api_version(), &mut out);
+            let mut json = Vec::new();
+            codec::json::encode(schema::builtin(), Known::Scale.ty(), &scale, &mut json);
+            out.push(b',');
+            out.extend_from_slice(&json[1..]);
+        }
+    }
+    out.extend_from_slice(b"}]}");
+    encode::finish_json(Bytes::from(out), output)
 }
 
 /// True if an empty Table of these columns has `rows: null`: resources without
@@ -136,6 +187,16 @@ fn metadata<'a>(def: &ResourceDef, tree: &'a Value) -> Cow<'a, Value> {
         shown.remove(&["annotations"]);
     }
     Cow::Owned(shown)
+}
+
+fn put_condition(condition: RowCondition, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"conditions\":[{\"type\":");
+    encode::json_string(condition.kind, out);
+    out.extend_from_slice(b",\"status\":\"True\",\"reason\":");
+    encode::json_string(condition.reason, out);
+    out.extend_from_slice(b",\"message\":");
+    encode::json_string(condition.message, out);
+    out.extend_from_slice(b"}]");
 }
 
 fn put_columns(columns: &[Column], out: &mut Vec<u8>) {

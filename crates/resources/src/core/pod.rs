@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use meta::options::DeleteOptions;
 use meta::{FieldErrors, GroupVersionKind};
-use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
+use registry::{
+    Column, PrintContext, RequestContext, ResourceDef, RowCondition, StatusMetadata, Strategy, Subresource,
+};
 use schema::{Map, Value};
 
 use super::binding::Bind;
@@ -171,6 +173,10 @@ impl Strategy for Pod {
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         pod_print::cells(object, print)
+    }
+
+    fn row_condition(&self, object: &Value) -> Option<RowCondition> {
+        pod_print::row_condition(object)
     }
 }
 

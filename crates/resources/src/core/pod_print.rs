@@ -2,7 +2,7 @@
 //! containers in one word, by rules that have grown over years.
 
 use meta::ObjectMeta;
-use registry::PrintContext;
+use registry::{PrintContext, RowCondition};
 use schema::Value;
 
 use super::pod_resources::is_sidecar;
@@ -199,6 +199,16 @@ fn later(last: &mut String, status: &Value) {
     }
 }
 
+/// Finished pods say so beside their cells.
+pub(super) fn row_condition(object: &Value) -> Option<RowCondition> {
+    let (reason, message) = match object.str_at(&["status", "phase"])? {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(RowCondition { kind: "Completed", reason, message })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +263,12 @@ mod tests {
         object.set(&["metadata", "deletionTimestamp"], "2024-01-01T00:00:00Z");
         let summary = Summary::of(&object);
         assert_eq!((summary.status.as_str(), summary.ready, summary.total), ("Terminating", 1, 1));
+    }
+
+    #[test]
+    fn only_finished_pods_have_completed() {
+        let reason = |phase| row_condition(&pod(phase, None)).map(|condition| condition.reason);
+        assert_eq!(["Succeeded", "Failed", "Running"].map(reason), [Some("Succeeded"), Some("Failed"), None]);
     }
 
     #[test]

@@ -8,17 +8,18 @@ use http::{Response, StatusCode};
 use meta::object::{ObjectMeta, ObjectMetaMut};
 use meta::options::WriteOptions;
 use meta::selector::LabelSelector;
-use meta::{ApiError, FieldError, FieldPath, GroupVersionKind};
+use meta::{ApiError, FieldError, FieldPath, GroupResource, GroupVersionKind};
 use registry::{RequestContext, ServedResource, SubresourceKind, UpdateKind};
 use schema::{Schema, TypeId, Value};
 
 use super::ownership::{ScaleOwnership, set_managed_fields};
-use super::{Target, answer, to_stored};
+use super::{Target, answer, table_style, to_stored};
 use crate::encode::{self, Item, Known};
 use crate::filters::Exchange;
 use crate::negotiation::{MEDIA_TYPES, Output, Transform};
 use crate::respond::{self, Body};
 use crate::status::Failure;
+use crate::table;
 
 /// What an object looks like at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Face {
     pub fn take(self, resource: &ServedResource, body: Value, old: &Value) -> Result<Value, ApiError> {
         match self {
             Face::Object => to_stored(resource, body),
-            Face::Scale => rescaled(&body, old),
+            Face::Scale => rescaled(resource.definition.group_resource(), &body, old),
         }
     }
 
@@ -102,11 +103,15 @@ impl Face {
         if self == Face::Object {
             return answer(exchange, target, item, output, code);
         }
-        if output.transform != Transform::None {
-            return Err(Failure::not_acceptable(MEDIA_TYPES));
-        }
         let scale = scale_of(&*encode::stored_tree(&target.resource, item)?)?;
-        let body: Bytes = encode::known(Known::Scale, &self.gvk(&target.resource), scale, output);
+        let gvk = self.gvk(&target.resource);
+        let body: Bytes = match output.transform {
+            Transform::None => encode::known(Known::Scale, &gvk, scale, output),
+            Transform::Table(version) if !encode::is_custom(&target.resource) => {
+                table::of_scale(scale, &gvk, &table_style(exchange, version)?, output)
+            }
+            _ => return Err(Failure::not_acceptable(MEDIA_TYPES)),
+        };
         Ok(respond::bytes(code, output.media_type.name(), body))
     }
 }
@@ -168,7 +173,8 @@ fn selector_text(object: &Value) -> Result<String, ApiError> {
         .map_err(|error| ApiError::Internal(error.to_string()))
 }
 
-fn rescaled(scale: &Value, old: &Value) -> Result<Value, ApiError> {
+fn rescaled(resource: GroupResource, scale: &Value, old: &Value) -> Result<Value, ApiError> {
+    same_uid(resource, scale, old)?;
     let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
     if replicas < 0 {
         let path = FieldPath::root("spec").child("replicas");
@@ -179,10 +185,6 @@ fn rescaled(scale: &Value, old: &Value) -> Result<Value, ApiError> {
     let mut object = old.clone();
     object.set(&["spec", "replicas"], replicas);
     let mut metadata = ObjectMetaMut::of(&mut object);
-    let uid = ObjectMeta::of(scale).uid();
-    if !uid.is_empty() {
-        metadata.set_uid(uid);
-    }
     // The resourceVersion is the client's lock; without one the change is unconditional.
     match ObjectMeta::of(scale).resource_version() {
         version if version.is_unset() => {}
@@ -191,6 +193,18 @@ fn rescaled(scale: &Value, old: &Value) -> Result<Value, ApiError> {
         }
     }
     Ok(object)
+}
+
+/// A scale that names a uid is for the object with that uid.
+fn same_uid(resource: GroupResource, scale: &Value, old: &Value) -> Result<(), ApiError> {
+    let old = ObjectMeta::of(old);
+    let (asked, found) = (ObjectMeta::of(scale).uid(), old.uid());
+    if asked.is_empty() || asked == found {
+        return Ok(());
+    }
+    let resource = GroupResource { resource: format!("{}/scale", resource.resource).into(), ..resource };
+    let message = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
+    Err(ApiError::Conflict { resource, name: old.name().to_owned(), message })
 }
 
 #[cfg(test)]
@@ -202,6 +216,23 @@ mod tests {
             r#"{{"metadata":{{"name":"a","resourceVersion":"5"}},"spec":{{"replicas":3,"selector":{selector}}}}}"#
         );
         codec::json::decode_any(json.as_bytes()).expect("JSON")
+    }
+
+    fn replicas() -> GroupResource {
+        GroupResource::new("apps", "replicasets")
+    }
+
+    #[test]
+    fn a_scale_for_another_object_is_a_conflict() {
+        let mut scale = Value::map();
+        scale.set(&["metadata", "uid"], "x");
+        let mut old = object("{}");
+        old.set(&["metadata", "uid"], "y");
+        let Err(ApiError::Conflict { resource, message, .. }) = rescaled(replicas(), &scale, &old) else {
+            panic!("a conflict")
+        };
+        assert_eq!(resource.to_string(), "replicasets/scale.apps");
+        assert_eq!(message, "Precondition failed: UID in precondition: x, UID in object meta: y");
     }
 
     #[test]
@@ -219,10 +250,10 @@ mod tests {
         let mut scale = Value::map();
         scale.set(&["spec", "replicas"], 7);
         scale.set(&["metadata", "name"], "a");
-        let changed = rescaled(&scale, &object("{}")).expect("allowed");
+        let changed = rescaled(replicas(), &scale, &object("{}")).expect("allowed");
         assert_eq!(changed.int_at(&["spec", "replicas"]), Some(7));
         assert_eq!(changed.str_at(&["metadata", "resourceVersion"]), Some("5"));
         scale.set(&["spec", "replicas"], -1);
-        assert!(matches!(rescaled(&scale, &object("{}")), Err(ApiError::Invalid { .. })));
+        assert!(matches!(rescaled(replicas(), &scale, &object("{}")), Err(ApiError::Invalid { .. })));
     }
 }
