@@ -219,6 +219,15 @@ impl<K: Into<Key>, V: Into<Value>> FromIterator<(K, V)> for Map {
     }
 }
 
+impl<K: Into<Key>, V: Into<Value>> Extend<(K, V)> for Map {
+    /// Sets many keys at once, in time in proportion to both. Of equal keys the last counts.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, iter: I) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.extend(iter.into_iter().map(|(k, v)| (k.into(), v.into())));
+        *self = Map::from_unsorted(entries, |_| {});
+    }
+}
+
 impl IntoIterator for Map {
     type Item = (Key, Value);
     type IntoIter = std::vec::IntoIter<(Key, Value)>;

@@ -14,14 +14,21 @@ pub struct Conflict {
     pub fields: FieldSet,
 }
 
+/// How long the paths in one refusal may be together, in bytes; the rest is only counted.
+const PATHS_BYTES_MAX: usize = 1024 * 1024;
+
 /// 409 with one cause per manager and field, in the order of managers.
 pub(crate) fn refusal(mut conflicts: Vec<Conflict>) -> ApiError {
     conflicts.sort_by(|a, b| order(&a.manager).cmp(&order(&b.manager)));
     let mut causes = Vec::new();
     let mut sections = Vec::new();
+    let mut bytes_left = PATHS_BYTES_MAX;
+    let mut left_out = 0;
     for conflict in &conflicts {
         let manager = conflict.manager.shown();
-        let paths = conflict.fields.paths();
+        let paths = conflict.fields.paths_within(bytes_left);
+        left_out += conflict.fields.len() - paths.len();
+        bytes_left -= paths.iter().map(String::len).sum::<usize>();
         sections.push(format!("conflicts with {manager}:"));
         for path in paths {
             sections.push(format!("- {path}"));
@@ -29,8 +36,13 @@ pub(crate) fn refusal(mut conflicts: Vec<Conflict>) -> ApiError {
         }
     }
     let message = match causes.as_slice() {
-        [(conflict, path)] => format!("Apply failed with 1 conflict: {conflict}: {path}"),
-        causes => format!("Apply failed with {} conflicts: {}", causes.len(), sections.join("\n")),
+        [(conflict, path)] if left_out == 0 => format!("Apply failed with 1 conflict: {conflict}: {path}"),
+        causes => {
+            if left_out > 0 {
+                sections.push(format!("and {left_out} more"));
+            }
+            format!("Apply failed with {} conflicts: {}", causes.len() + left_out, sections.join("\n"))
+        }
     };
     ApiError::ApplyConflict { message, causes }
 }

@@ -6,6 +6,7 @@
 //! own. The order of steps is the original's, because clients see its results.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use meta::ApiError;
 use meta::object::{ObjectMeta, ObjectMetaMut};
@@ -175,17 +176,17 @@ impl<'a> FieldManager<'a> {
         new: &Value,
     ) -> Result<(), ApiError> {
         let own = Some(Changes::of(comparison));
-        let mut others: Vec<(String, Option<Changes>)> = Vec::new();
+        let mut others: BTreeMap<String, Option<Changes>> = BTreeMap::new();
         for manager in managers.iter().filter(|manager| manager.fields_version != self.writer.api_version) {
-            if others.iter().any(|(version, _)| *version == manager.fields_version) {
+            if others.contains_key(&manager.fields_version) {
                 continue;
             }
             let compared = self.compare_in(&manager.fields_version, old, new)?;
-            others.push((manager.fields_version.clone(), compared.as_ref().map(Changes::of)));
+            others.insert(manager.fields_version.clone(), compared.as_ref().map(Changes::of));
         }
         managers.change(|manager| {
-            let other = others.iter().find(|(version, _)| *version == manager.fields_version);
-            let Some(changes) = other.map_or(&own, |(_, changes)| changes) else { return false };
+            let other = others.get(&manager.fields_version);
+            let Some(changes) = other.unwrap_or(&own) else { return false };
             if manager.fields.may_touch(&changes.needles) {
                 let fields = manager.fields.set().clone();
                 manager.fields = fields.difference(&changes.changed).difference(&changes.removed).into();
@@ -344,29 +345,29 @@ impl Run<'_, '_> {
         mut comparison_in: impl FnMut(&str) -> Result<Option<Cow<'c, Comparison>>, ApiError>,
     ) -> Result<Settled, ApiError> {
         let mut settled = Settled { lost: Vec::new(), left: Managers::default() };
-        let mut versions: Vec<(String, Option<Changes>)> = Vec::new();
+        let mut left = Vec::new();
+        let mut versions: BTreeMap<&str, Option<Changes>> = BTreeMap::new();
         for manager in managers.iter() {
-            let version = &manager.fields_version;
-            if !versions.iter().any(|(known, _)| known == version) {
+            let version = manager.fields_version.as_str();
+            if !versions.contains_key(version) {
                 let compared = comparison_in(version)?;
-                versions.push((version.clone(), compared.map(|comparison| Changes::of(&comparison))));
+                versions.insert(version, compared.map(|comparison| Changes::of(&comparison)));
             }
-            let Some((_, Some(changes))) = versions.iter().find(|(known, _)| known == version) else {
-                continue;
-            };
+            let Some(Some(changes)) = versions.get(version) else { continue };
             if !manager.fields.may_touch(&changes.needles) {
-                settled.left.put(manager.clone());
+                left.push(manager.clone());
                 continue;
             }
             let fields = manager.fields.set().intersection(&changes.changed);
-            let left = manager.fields.set().clone().difference(&fields).difference(&changes.removed);
+            let kept = manager.fields.set().clone().difference(&fields).difference(&changes.removed);
             if !fields.is_empty() {
                 settled.lost.push(Conflict { manager: manager.clone(), fields });
             }
-            if !left.is_empty() {
-                settled.left.put(Manager { fields: left.into(), ..manager.clone() });
+            if !kept.is_empty() {
+                left.push(Manager { fields: kept.into(), ..manager.clone() });
             }
         }
+        settled.left = Managers::of(left);
         Ok(settled)
     }
 
@@ -418,10 +419,8 @@ impl Run<'_, '_> {
                 version_now = version;
             }
             let declared = |set: FieldSet| set.with_declared_fields(typed.root());
-            let mut owned = FieldSet::new();
-            for manager in managers.iter().filter(|manager| manager.fields_version == version) {
-                owned = owned.union(manager.fields.set().clone());
-            }
+            let of_version = managers.iter().filter(|manager| manager.fields_version == version);
+            let owned = FieldSet::union_all(of_version.map(|manager| manager.fields.set().clone()));
             let kept = declared(owned_fields(typed, &pruned)).union(declared(owned));
             let gone = declared(owned_fields(typed, &merged)).difference(&kept);
             pruned = remove(typed, &merged, &gone);
@@ -466,7 +465,11 @@ impl Changes {
         Changes {
             changed: comparison.modified.clone().union(comparison.added.clone()),
             removed: comparison.removed.clone(),
-            needles: needles(&[&comparison.modified, &comparison.added, &comparison.removed]),
+            needles: needles(&FieldSet::union_all([
+                comparison.modified.clone(),
+                comparison.added.clone(),
+                comparison.removed.clone(),
+            ])),
         }
     }
 }

@@ -99,6 +99,32 @@ impl FieldSet {
         FieldSet { nodes }
     }
 
+    /// What is in any of the sets. Takes time in proportion to their sizes,
+    /// whatever their number.
+    pub(crate) fn union_all(sets: impl IntoIterator<Item = FieldSet>) -> FieldSet {
+        FieldSet::from_nodes(sets.into_iter().flat_map(|set| set.nodes).collect())
+    }
+
+    /// The set of nodes in any order, of which several may have one element.
+    pub(crate) fn from_nodes(mut nodes: Vec<Node>) -> FieldSet {
+        nodes.sort_by(|a, b| a.element.cmp(&b.element));
+        let mut set = FieldSet { nodes: Vec::with_capacity(nodes.len()) };
+        let mut nodes = nodes.into_iter().peekable();
+        while let Some(Node { element, mut member, below }) = nodes.next() {
+            let mut belows = vec![below];
+            while let Some(same) = nodes.next_if(|next| next.element == element) {
+                member |= same.member;
+                belows.push(same.below);
+            }
+            let below = match belows.len() {
+                1 => belows.pop().unwrap_or_default(),
+                _ => FieldSet::union_all(belows),
+            };
+            set.push(element, member, below);
+        }
+        set
+    }
+
     /// What is in both.
     pub fn intersection(&self, other: &FieldSet) -> FieldSet {
         let mut set = FieldSet::new();
@@ -150,16 +176,6 @@ impl FieldSet {
         self.nodes.push(Node { element, member, below });
     }
 
-    /// Adds a node wherever it belongs.
-    pub(crate) fn insert(&mut self, element: PathElement, member: bool, below: FieldSet) {
-        if !member && below.is_empty() {
-            return;
-        }
-        let node = self.node_mut(element);
-        node.member |= member;
-        node.below = std::mem::take(&mut node.below).union(below);
-    }
-
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -200,19 +216,34 @@ impl FieldSet {
 
     /// All paths as people read them: at each level members first, then what is below.
     pub fn paths(&self) -> Vec<String> {
-        let mut paths = Vec::new();
-        self.collect_paths("", &mut paths);
-        paths
+        self.paths_within(usize::MAX)
     }
 
-    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
-        paths.extend(
-            self.nodes.iter().filter(|node| node.member).map(|node| format!("{prefix}{}", node.element)),
-        );
-        for node in self.nodes.iter().filter(|node| !node.below.is_empty()) {
-            node.below.collect_paths(&format!("{prefix}{}", node.element), paths);
-        }
+    /// The first paths that together are no longer than some bytes. Paths
+    /// repeat what is above them: all of them can be longer by far than the object.
+    pub(crate) fn paths_within(&self, bytes_max: usize) -> Vec<String> {
+        let mut paths = Paths { found: Vec::new(), bytes_left: bytes_max };
+        self.collect_paths("", &mut paths);
+        paths.found
     }
+
+    fn collect_paths(&self, prefix: &str, paths: &mut Paths) -> Option<()> {
+        for node in self.nodes.iter().filter(|node| node.member) {
+            let path = format!("{prefix}{}", node.element);
+            paths.bytes_left = paths.bytes_left.checked_sub(path.len())?;
+            paths.found.push(path);
+        }
+        for node in self.nodes.iter().filter(|node| !node.below.is_empty()) {
+            node.below.collect_paths(&format!("{prefix}{}", node.element), paths)?;
+        }
+        Some(())
+    }
+}
+
+/// Paths in the making.
+struct Paths {
+    found: Vec<String>,
+    bytes_left: usize,
 }
 
 /// Each node of `a` with that of `b` for the same element.
@@ -257,6 +288,7 @@ mod tests {
                 a.iter().filter(|path| !b.iter().any(|other| path.starts_with(other))).cloned().collect();
             prop_assert_eq!(set(&a).recursive_difference(&set(&b)), set(&outside));
             prop_assert_eq!(set(&a).len(), a.len());
+            prop_assert_eq!(FieldSet::union_all([set(&a), set(&b), set(&a)]), set(&union));
         }
     }
 
@@ -266,6 +298,7 @@ mod tests {
         set.insert_fields(&["a", "x"]);
         set.insert_fields(&["c"]);
         assert_eq!(set.paths(), [".b", ".c", ".a.x"]);
+        assert_eq!(set.paths_within(5), [".b", ".c"], "no more than what was asked for");
         assert!(set.has_fields(&["a", "x"]) && !set.has_fields(&["a"]) && !set.has_fields(&[]));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use super::field_set::FieldSet;
+use super::field_set::{FieldSet, Node};
 
 /// A field set, or the text of one that nobody has had to read yet.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,14 @@ impl Fields {
     pub fn set(&self) -> &FieldSet {
         let read = || FieldSet::from_fields_v1(self.text.as_deref().unwrap_or("{}")).unwrap_or_default();
         self.set.get_or_init(read)
+    }
+
+    /// The set, taken out.
+    pub(crate) fn into_set(self) -> FieldSet {
+        match self.set.into_inner() {
+            Some(set) => set,
+            None => Fields { text: self.text, set: OnceLock::new() }.set().clone(),
+        }
     }
 
     /// True without members.
@@ -74,16 +82,15 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-/// The paths of several sets to search for.
-pub(crate) fn needles(sets: &[&FieldSet]) -> Vec<Needle> {
-    let mut needles: Vec<Needle> = Vec::new();
-    for node in sets.iter().flat_map(|set| set.nodes()) {
+/// The paths of a set to search for, sorted by key.
+pub(crate) fn needles(set: &FieldSet) -> Vec<Needle> {
+    let needle = |node: &Node| {
         let mut key = String::new();
         node.element.write(&mut key);
-        let key = super::fields_v1::escaped(&key);
-        // The same element may stand in several sets; both are searched for.
-        needles.push(Needle { key, member: node.member, below: self::needles(&[&node.below]) });
-    }
+        Needle { key: super::fields_v1::escaped(&key), member: node.member, below: needles(&node.below) }
+    };
+    let mut needles: Vec<Needle> = set.nodes().iter().map(needle).collect();
+    needles.sort_by(|a, b| a.key.cmp(&b.key));
     needles
 }
 
@@ -109,17 +116,18 @@ impl<'t> Search<'t> {
             if self.next() != Some(b':') {
                 return true;
             }
-            let start = self.at;
-            let mut after = None;
-            for needle in needles.iter().filter(|needle| needle.key.as_bytes() == key) {
-                self.at = start;
-                if needle.member || self.object(&needle.below) {
-                    return true;
+            let found = needles.binary_search_by(|needle| needle.key.as_bytes().cmp(key));
+            match found.ok().and_then(|at| needles.get(at)) {
+                Some(needle) => {
+                    if needle.member || self.object(&needle.below) {
+                        return true;
+                    }
                 }
-                after = Some(self.at);
-            }
-            if after.is_none() && !self.skip() {
-                return true;
+                None => {
+                    if !self.skip() {
+                        return true;
+                    }
+                }
             }
             match self.next() {
                 Some(b',') => {}
@@ -187,7 +195,7 @@ mod tests {
         let text = r#"{"f:data":{".":{},"f:a\\b":{},"k:{\"n\":\"x\"}":{"f:y":{}}},"f:spec":{"f:z":{}}}"#;
         let touches = |path: &str| {
             let changes = FieldSet::from_fields_v1(path).expect(path);
-            let found = Fields::of_text(text).may_touch(&needles(&[&changes]));
+            let found = Fields::of_text(text).may_touch(&needles(&changes));
             let truth = !FieldSet::from_fields_v1(text).expect("a set").intersection(&changes).is_empty();
             assert!(found || !truth, "{path} is there");
             found

@@ -4,7 +4,7 @@
 use schema::Value;
 
 use super::element::{ElementError, PathElement};
-use super::field_set::FieldSet;
+use super::field_set::{FieldSet, Node};
 
 /// A text that is no field set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +91,7 @@ fn read_set(tree: &Value) -> Result<(FieldSet, bool), FieldsV1Error> {
         Value::Null => return Ok((FieldSet::new(), true)),
         _ => return Err(FieldsV1Error::NoObject),
     };
-    let mut set = FieldSet::new();
+    let mut nodes = Vec::with_capacity(map.len());
     let mut member = false;
     for (key, value) in map.iter() {
         if key == "." {
@@ -104,8 +104,9 @@ fn read_set(tree: &Value) -> Result<(FieldSet, bool), FieldsV1Error> {
             Err(error) => return Err(error.into()),
         };
         let (below, ends_here) = read_set(value)?;
-        set.insert(element, ends_here, below);
+        nodes.push(Node { element, member: ends_here, below });
     }
+    let set = FieldSet::from_nodes(nodes);
     let member = member || set.is_empty();
     Ok((set, member))
 }

@@ -3,6 +3,7 @@
 //! Owns reading and writing the entries, their order, and the limit on how
 //! many managers of updates are kept apart.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use meta::object::ObjectMeta;
@@ -47,6 +48,7 @@ pub struct Manager {
 /// All managers of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Managers {
+    /// Sorted by who they are: clients may send thousands.
     entries: Vec<Manager>,
 }
 
@@ -83,6 +85,16 @@ impl Manager {
 
     fn identity(&self) -> (&str, Operation, &str, &str) {
         (&self.name, self.operation, &self.api_version, &self.subresource)
+    }
+
+    /// True for the one that owns what older managers of its version owned.
+    fn is_bucket(&self) -> bool {
+        self.name == ANCIENT_CHANGES && self.api_version == self.fields_version && self.subresource.is_empty()
+    }
+
+    /// Seconds of its time, for the order only.
+    fn seconds(&self) -> i64 {
+        self.time.as_deref().and_then(unix_seconds).unwrap_or(0)
     }
 
     /// Reads an entry. Of one that is `trusted` to be a server's own the fields are not looked into.
@@ -173,11 +185,17 @@ impl Managers {
     }
 
     fn read(entries: &[Value], trusted: bool) -> Result<Managers, ManagedFieldsError> {
-        let mut managers = Managers::default();
-        for (index, entry) in entries.iter().enumerate() {
-            managers.put(Manager::decode(index, entry, trusted)?);
-        }
-        Ok(managers)
+        let decoded = entries.iter().enumerate().map(|(index, entry)| Manager::decode(index, entry, trusted));
+        Ok(Managers::of(decoded.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// The managers of a list. Of entries of one manager the last counts.
+    pub(crate) fn of(mut entries: Vec<Manager>) -> Managers {
+        // What is kept of entries that are the same is the first, so the last has to be it.
+        entries.reverse();
+        entries.sort_by(|a, b| a.identity().cmp(&b.identity()));
+        entries.dedup_by(|later, kept| later.is_same(kept));
+        Managers { entries }
     }
 
     /// The entries in the original's order; none for no managers.
@@ -185,12 +203,9 @@ impl Managers {
         if self.entries.is_empty() {
             return None;
         }
-        self.entries.sort_by(|a, b| {
-            let seconds = |manager: &Manager| manager.time.as_deref().and_then(unix_seconds).unwrap_or(0);
-            let order = a.operation.cmp(&b.operation).then_with(|| seconds(a).cmp(&seconds(b)));
-            let order = order.then_with(|| a.name.cmp(&b.name));
-            let order = order.then_with(|| a.fields_version.cmp(&b.fields_version));
-            order.then_with(|| a.subresource.cmp(&b.subresource))
+        self.entries.sort_by_cached_key(|manager| {
+            let Manager { operation, name, fields_version, subresource, .. } = manager;
+            (*operation, manager.seconds(), name.clone(), fields_version.clone(), subresource.clone())
         });
         Some(Value::List(self.entries.into_iter().map(Manager::encode).collect()))
     }
@@ -207,19 +222,24 @@ impl Managers {
 
     /// The entry of a manager.
     pub fn find(&self, manager: &Manager) -> Option<&Manager> {
-        self.entries.iter().find(|other| other.is_same(manager))
+        self.position(manager).ok().map(|found| &self.entries[found])
     }
 
     /// Puts an entry in the place of that of the same manager.
     pub fn put(&mut self, manager: Manager) {
-        self.take(&manager);
-        self.entries.push(manager);
+        match self.position(&manager) {
+            Ok(found) => self.entries[found] = manager,
+            Err(place) => self.entries.insert(place, manager),
+        }
     }
 
     /// Takes out the entry of a manager.
     pub fn take(&mut self, manager: &Manager) -> Option<Manager> {
-        let found = self.entries.iter().position(|other| other.is_same(manager))?;
-        Some(self.entries.swap_remove(found))
+        self.position(manager).ok().map(|found| self.entries.remove(found))
+    }
+
+    fn position(&self, manager: &Manager) -> Result<usize, usize> {
+        self.entries.binary_search_by(|other| other.identity().cmp(&manager.identity()))
     }
 
     /// Changes each entry; those whose manager owns nothing afterwards, or for
@@ -230,50 +250,78 @@ impl Managers {
 
     /// Merges the oldest managers of updates where there are too many.
     pub(crate) fn cap(&mut self) {
-        let mut updaters: Vec<Manager> =
-            self.entries.iter().filter(|manager| manager.operation == Operation::Update).cloned().collect();
-        if updaters.len() <= UPDATE_MANAGERS_MAX {
+        let is_update = |manager: &Manager| manager.operation == Operation::Update;
+        let updates = self.entries.iter().filter(|manager| is_update(manager)).count();
+        if updates <= UPDATE_MANAGERS_MAX {
             return;
         }
-        let seconds = |manager: &Manager| manager.time.as_deref().and_then(unix_seconds).unwrap_or(0);
-        updaters.sort_by(|a, b| {
-            seconds(a).cmp(&seconds(b)).then_with(|| {
-                (&a.name, &a.api_version, &a.subresource).cmp(&(&b.name, &b.api_version, &b.subresource))
-            })
+        let (mut updaters, mut entries): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.entries).into_iter().partition(is_update);
+        updaters.sort_by_cached_key(|manager| {
+            let Manager { name, api_version, subresource, .. } = manager;
+            (manager.seconds(), name.clone(), api_version.clone(), subresource.clone())
         });
-        let mut length = updaters.len();
-        let mut firsts: Vec<&Manager> = Vec::new();
-        for manager in &updaters {
-            if length <= UPDATE_MANAGERS_MAX {
-                return;
-            }
-            match firsts.iter().find(|first| first.fields_version == manager.fields_version) {
-                Some(first) => {
-                    self.merge_into_bucket(first, manager);
-                    length -= 1;
-                }
-                None => firsts.push(manager),
-            }
-        }
+        entries.extend(merge_oldest(updaters, updates - UPDATE_MANAGERS_MAX));
+        *self = Managers::of(entries);
     }
+}
 
-    /// Moves what `manager` owns to the bucket of its version, made of what
-    /// `first` owns where there is none.
-    fn merge_into_bucket(&mut self, first: &Manager, manager: &Manager) {
-        let bucket = Manager {
+/// Managers of updates, oldest first, with `excess` of them merged into the
+/// buckets of their versions. The first of each version becomes the bucket
+/// where there is none.
+fn merge_oldest(updaters: Vec<Manager>, mut excess: usize) -> Vec<Manager> {
+    let mut buckets = BTreeMap::<String, Bucket>::new();
+    for (at, manager) in updaters.iter().enumerate().filter(|(_, manager)| manager.is_bucket()) {
+        buckets.insert(manager.fields_version.clone(), Bucket { at: Some(at), ..Bucket::default() });
+    }
+    let mut left = Vec::with_capacity(updaters.len());
+    for (at, manager) in updaters.into_iter().enumerate() {
+        let bucket = buckets.entry(manager.fields_version.clone()).or_default();
+        let is_first = !std::mem::replace(&mut bucket.version_seen, true);
+        if is_first && bucket.at.is_none() {
+            bucket.at = Some(at);
+        }
+        if is_first || excess == 0 || bucket.at == Some(at) {
+            left.push((at, manager));
+            continue;
+        }
+        excess -= 1;
+        bucket.time = manager.time;
+        bucket.gathered.push(manager.fields.into_set());
+    }
+    let fill = |(at, manager): (usize, Manager)| match buckets
+        .get_mut(&manager.fields_version)
+        .filter(|bucket| bucket.at == Some(at))
+    {
+        Some(bucket) if !bucket.gathered.is_empty() => bucket.fill(manager),
+        _ => manager,
+    };
+    left.into_iter().map(fill).collect()
+}
+
+/// Who owns what older managers of one version owned.
+#[derive(Default)]
+struct Bucket {
+    /// Place of the manager that is or becomes the bucket.
+    at: Option<usize>,
+    version_seen: bool,
+    gathered: Vec<FieldSet>,
+    time: Option<String>,
+}
+
+impl Bucket {
+    fn fill(&mut self, manager: Manager) -> Manager {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.push(manager.fields.into_set());
+        Manager {
             name: ANCIENT_CHANGES.to_owned(),
+            operation: Operation::Update,
             api_version: manager.fields_version.clone(),
             subresource: String::new(),
-            fields: Fields::default(),
-            ..manager.clone()
-        };
-        let gathered = match self.take(&bucket) {
-            Some(bucket) => bucket.fields,
-            None => self.take(first).map(|first| first.fields).unwrap_or_default(),
-        };
-        let merged = self.take(manager).map(|manager| manager.fields).unwrap_or_default();
-        let fields = gathered.set().clone().union(merged.set().clone()).into();
-        self.put(Manager { fields, ..bucket });
+            fields_version: manager.fields_version,
+            fields: FieldSet::union_all(gathered).into(),
+            time: self.time.take(),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What applying a configuration makes of an object, before fields that were
 //! given up are removed.
 
+use std::collections::BTreeSet;
+
 use schema::{Map, Value};
 
 use super::element::PathElement;
@@ -46,13 +48,12 @@ fn walk(place: Place<'_>, live: Option<&Value>, applied: Option<&Value>) -> Opti
 }
 
 fn merge_maps(place: Place<'_>, live: &Map, applied: &Map) -> Value {
+    let changed = applied.iter().filter_map(|(name, value)| {
+        let merged = walk(place.member(name).0, live.get(name), Some(value))?;
+        Some((name.to_owned(), merged))
+    });
     let mut merged = live.clone();
-    for (name, value) in applied.iter() {
-        let member = place.member(name).0;
-        if let Some(value) = walk(member, live.get(name), Some(value)) {
-            merged.insert(name, value);
-        }
-    }
+    merged.extend(changed);
     Value::Map(merged)
 }
 
@@ -71,13 +72,13 @@ fn merge_lists(place: Place<'_>, kind: ListKind, live: &[Value], applied: &[Valu
     let mut shared =
         right.iter().map(|(element, _)| element).filter(|element| live_items.get(element).len() > 0);
     let mut next_shared = shared.next();
-    let mut done: Vec<&PathElement> = Vec::new();
+    let mut done: BTreeSet<&PathElement> = BTreeSet::new();
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
         let (here, wanted) = (left.get(l), right.get(r));
         if let (Some((element, _)), Some((other, i))) = (here, wanted) {
             if element == other {
-                done.push(other);
+                done.insert(other);
                 merger.take(other, &applied[*i]);
                 (l, r) = (l + 1, r + 1);
                 next_shared = shared.next();
@@ -96,12 +97,12 @@ fn merge_lists(place: Place<'_>, kind: ListKind, live: &[Value], applied: &[Valu
                 l += 1;
                 continue;
             }
-            if done.contains(&element) {
+            if done.contains(element) {
                 l += 1;
             }
         }
         if let Some((element, i)) = wanted {
-            done.push(element);
+            done.insert(element);
             merger.take(element, &applied[*i]);
             r += 1;
             if next_shared == Some(element) {

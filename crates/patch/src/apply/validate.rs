@@ -2,6 +2,7 @@
 
 use schema::Value;
 
+use super::element::PathElement;
 use super::items::Items;
 use super::shape::{Atom, ListKind, Place, ScalarKind, Typed};
 use crate::go_text::go_text as go_value;
@@ -13,7 +14,7 @@ const FAULTS_MAX: usize = 100;
 /// if it fits. Unlike decoding, nothing is converted or forgiven.
 pub fn validate(typed: Typed<'_>, object: &Value) -> Result<(), String> {
     let mut faults = Vec::new();
-    walk(typed.root(), object, "", &mut faults);
+    walk(typed.root(), object, &Path { parent: None, step: Step::Index(0) }, &mut faults);
     match faults.as_slice() {
         [] => Ok(()),
         [fault] => Err(fault.clone()),
@@ -21,7 +22,36 @@ pub fn validate(typed: Typed<'_>, object: &Value) -> Result<(), String> {
     }
 }
 
-fn walk(place: Place<'_>, value: &Value, path: &str, faults: &mut Vec<String>) {
+/// Where a value stands; made into text only for a fault, since names can be long.
+struct Path<'p> {
+    /// None for the object itself.
+    parent: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+enum Step<'p> {
+    Field(&'p str),
+    Index(usize),
+    Element(PathElement),
+}
+
+impl<'p> Path<'p> {
+    fn below(&'p self, step: Step<'p>) -> Path<'p> {
+        Path { parent: Some(self), step }
+    }
+
+    fn text(&self) -> String {
+        let Some(parent) = self.parent else { return String::new() };
+        let parent = parent.text();
+        match &self.step {
+            Step::Field(name) => format!("{parent}.{name}"),
+            Step::Index(i) => format!("{parent}[{i}]"),
+            Step::Element(element) => format!("{parent}{element}"),
+        }
+    }
+}
+
+fn walk(place: Place<'_>, value: &Value, path: &Path<'_>, faults: &mut Vec<String>) {
     if faults.len() >= FAULTS_MAX || value.is_null() {
         return;
     }
@@ -35,10 +65,10 @@ fn walk(place: Place<'_>, value: &Value, path: &str, faults: &mut Vec<String>) {
         (Atom::Untyped, _) => {}
         (Atom::Map { .. }, Value::Map(map)) => {
             for (name, value) in map.iter() {
-                let path = format!("{path}.{name}");
+                let path = path.below(Step::Field(name));
                 if place.may_have(name) {
                     walk(place.member(name).0, value, &path, faults);
-                } else {
+                } else if faults.len() < FAULTS_MAX {
                     faults.push(prefixed(&path, "field not declared in schema"));
                 }
             }
@@ -49,24 +79,24 @@ fn walk(place: Place<'_>, value: &Value, path: &str, faults: &mut Vec<String>) {
     }
 }
 
-fn walk_list(place: Place<'_>, kind: ListKind, items: &[Value], path: &str, faults: &mut Vec<String>) {
+fn walk_list(place: Place<'_>, kind: ListKind, items: &[Value], path: &Path<'_>, faults: &mut Vec<String>) {
     let observed = Items::of(place, kind, items);
     for group in observed.groups().filter(|group| group.is_repeated()) {
         if let Some(element) = group.element() {
-            faults.extend(
-                (1..group.len()).map(|_| prefixed(path, &format!("duplicate entries for key {element}"))),
-            );
+            let room = FAULTS_MAX.saturating_sub(faults.len());
+            let repeated = (1..group.len()).take(room);
+            faults.extend(repeated.map(|_| prefixed(path, &format!("duplicate entries for key {element}"))));
         }
     }
     for (i, item) in items.iter().enumerate() {
         let step = match kind {
-            ListKind::Atomic => format!("[{i}]"),
+            ListKind::Atomic => Step::Index(i),
             _ => match place.element_of(kind, item) {
-                Ok(element) => element.to_string(),
+                Ok(element) => Step::Element(element),
                 Err(text) => return faults.push(prefixed(path, &format!("element {i}: {text}"))),
             },
         };
-        walk(place.item(), item, &format!("{path}{step}"), faults);
+        walk(place.item(), item, &path.below(step), faults);
     }
 }
 
@@ -88,8 +118,11 @@ fn scalar_fault(kind: ScalarKind, value: &Value) -> Option<String> {
     }
 }
 
-fn prefixed(path: &str, text: &str) -> String {
-    if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
+fn prefixed(path: &Path<'_>, text: &str) -> String {
+    match path.text() {
+        path if path.is_empty() => text.to_owned(),
+        path => format!("{path}: {text}"),
+    }
 }
 
 /// What Go calls the type of a value of free-form content.
