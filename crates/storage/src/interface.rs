@@ -64,6 +64,12 @@ pub trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// True if progress that is asked for comes at once (C-FRE-4). Where it does not, waiting until the
+    /// watches have reached a revision may be in vain.
+    fn supports_progress(&self) -> bool {
+        true
+    }
+
     /// The tree of a stored object, `metadata.resourceVersion` set to its revision.
     fn decode(&self, object: &Object) -> Result<Value, Error>;
 }

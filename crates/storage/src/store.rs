@@ -200,6 +200,10 @@ impl Storage for ObjectStore {
         self.inner.backend.request_progress().await.map_err(|error| backend_error("", error))
     }
 
+    fn supports_progress(&self) -> bool {
+        self.inner.supports_progress()
+    }
+
     fn decode(&self, object: &Object) -> Result<Value, Error> {
         self.inner.decode(&object.key, &object.data, object.revision)
     }

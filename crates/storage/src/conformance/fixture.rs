@@ -156,7 +156,11 @@ impl Suite {
     }
 
     pub(super) async fn watch(&self, key: &str, options: ListRequest) -> Watching<'_> {
-        Watching { watch: self.storage.watch(key, options).await.expect("a watch"), suite: self }
+        self.watching(self.storage.watch(key, options).await.expect("a watch"))
+    }
+
+    pub(super) fn watching(&self, watch: Box<dyn Watch>) -> Watching<'_> {
+        Watching { watch, suite: self }
     }
 
     pub(super) async fn revision(&self) -> Revision {
@@ -340,6 +344,19 @@ pub(super) fn predicate(labels: &str, fields: &str) -> Predicate {
         fields: FieldSelector::parse(fields).expect("a field selector"),
         attributes: Some(Arc::new(PodFields)),
     }
+}
+
+/// What a field selector of pods means, apart from how it is parsed and indexed.
+pub(super) fn selects(fields: &str, namespace: &str, name: &str, node: &str) -> bool {
+    let value = |label: &str| match label {
+        "metadata.name" => name,
+        "metadata.namespace" => namespace,
+        _ => node,
+    };
+    fields.split(',').all(|term| match term.split_once("!=") {
+        Some((label, other)) => value(label) != other,
+        None => term.split_once('=').is_none_or(|(label, other)| value(label) == other),
+    })
 }
 
 /// Options of a recursive list or watch.

@@ -1,10 +1,12 @@
 //! List (A.7, A.8, A.9).
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use meta::options::ResourceVersionMatch;
 use meta::{ApiError, ResourceVersion, Revision};
 
-use super::fixture::{Listed, Suite, key, labelled, on_node, pod, predicate, put_bytes, recursive, rv};
+use super::fixture::{
+    Listed, Suite, key, labelled, on_node, pod, predicate, put_bytes, recursive, rv, selects,
+};
 use crate::Error;
 use crate::continue_token::ContinueToken;
 use crate::interface::{ListRequest, Predicate};
@@ -229,9 +231,12 @@ pub async fn list_refuses_bad_options(suite: &Suite) {
     assert_eq!(ok(suite, "/pods", zero).await.names, ["ns/b"]);
 }
 
-/// A-CMP-3, A-STA-4: without a version, and with a token at -1, a list shows the newest state of all.
+/// A-CMP-3, A-STA-4, C-RTE-3, C-RTE-7: without a version, and with a token at -1, a list shows the newest
+/// state of all. A cache makes sure that it has it, and keeps it.
 pub async fn consistent_list(suite: &Suite) {
     suite.create_all(&["ns/a", "ns/b"]).await;
+    ok(suite, "/pods/ns", recursive()).await;
+    suite.recorder.take_lists();
     for n in 0..3u8 {
         let elsewhere = put_bytes(suite.backend.as_ref(), &format!("/elsewhere/{n}"), key("x")).await;
         assert_eq!(ok(suite, "/pods/ns", recursive()).await.revision, elsewhere);
@@ -239,36 +244,75 @@ pub async fn consistent_list(suite: &Suite) {
         let token = ContinueToken { revision: -1, start }.encode("/registry/pods/ns/").expect("a token");
         let listed = ok(suite, "/pods/ns", continued(0, &token)).await;
         assert_eq!((listed.revision, listed.names), (elsewhere, vec!["ns/b".to_owned()]));
+        let name = format!("new-{n}");
+        let made = suite.create(&pod("other", &name)).await.revision;
+        assert_eq!(ok(suite, "/pods/other", recursive()).await.revision, made);
+        if !suite.backend.supports_progress_requests() {
+            // A cache cannot know that it has everything, and hands the question on without waiting.
+            continue;
+        }
+        let zero = ListRequest { resource_version: ResourceVersion("0".into()), ..recursive() };
+        let listed = ok(suite, "/pods/other", zero).await;
+        assert!(listed.revision >= made && listed.names.contains(&format!("other/{name}")));
+        if suite.cached {
+            assert_eq!(suite.recorder.take_lists(), [], "consistent lists come from memory");
+        }
     }
 }
 
-/// A-LST-6, A-KEY-6.
+/// A-LST-6, A-KEY-6: the one object at a key, in every mode.
 pub async fn get_list_non_recursive(suite: &Suite) {
     let at = "/pods/ns/foo";
+    let single = |options: ListRequest| ListRequest { recursive: false, ..options };
+    let before = suite.create(&pod("ns", "other")).await.revision;
     let first = suite.create(&labelled("ns", "foo", "x")).await.revision;
     let second = suite.set(at, &["spec", "value"], "2").await.revision;
     let now = suite.create(&pod("ns", "foobar")).await.revision;
-    let single = |options: ListRequest| ListRequest { recursive: false, ..options };
-    for options in [single(recursive()), single(not_older(now)), single(exact(now))] {
-        let listed = ok(suite, at, options).await;
-        assert_eq!((listed.names, listed.revision, listed.remaining), (vec!["ns/foo".to_owned()], now, None));
-        assert_eq!(listed.items[0].revision, second);
+    let legacy = |revision: Revision, limit: u64| {
+        single(ListRequest { resource_version: rv(revision), limit, ..recursive() })
+    };
+    // Options, what is shown of the object (nothing if it is not there), and the revision reported.
+    let mut cases = vec![
+        (single(recursive()), Some(second), now),
+        (single(exact(before)), None, before),
+        (single(exact(first)), Some(first), first),
+        (single(exact(second)), Some(second), second),
+        (single(exact(now)), Some(second), now),
+        (single(not_older(now)), Some(second), now),
+        (legacy(now, 0), Some(second), now),
+        // A limit makes no exact read of a single key.
+        (legacy(now, 1), Some(second), now),
+        (single(ListRequest { limit: 1, ..recursive() }), Some(second), now),
+    ];
+    // Any state from a revision on: the newest, once the newest has been shown.
+    for revision in [before, first, second] {
+        cases.push((single(not_older(revision)), Some(second), now));
+        cases.push((legacy(revision, 0), Some(second), now));
+        cases.push((legacy(revision, 1), Some(second), now));
     }
-    let listed = ok(suite, at, single(exact(first))).await;
-    assert_eq!((listed.items[0].revision, listed.revision), (first, first));
-    for (at, options) in [
-        ("/pods/ns/missing", single(recursive())),
-        (at, single(selected(predicate("app=y", "")))),
-        (at, single(selected(predicate("", "metadata.name=other")))),
-    ] {
-        let listed = ok(suite, at, options).await;
-        assert_eq!((listed.names.len(), listed.revision), (0, now));
+    for resource_version_match in [ResourceVersionMatch::Unset, ResourceVersionMatch::NotOlderThan] {
+        let resource_version = ResourceVersion("0".into());
+        let options = ListRequest { resource_version, resource_version_match, ..single(recursive()) };
+        cases.push((options, Some(second), now));
     }
-    // A limit makes no exact read of a single key.
-    let legacy = ListRequest { resource_version: rv(first), limit: 1, ..ListRequest::default() };
-    assert!(ok(suite, at, legacy).await.revision >= first);
-    let error = api_error(suite, at, single(not_older(Revision(now.0 + 1000)))).await;
-    assert!(matches!(error, ApiError::TooLargeResourceVersion { .. }), "{error:?}");
+    for (options, shown, revision) in cases {
+        let text = format!("{:?} {:?}", options.resource_version, options.resource_version_match);
+        let listed = ok(suite, at, options.clone()).await;
+        assert_eq!((listed.revision, listed.remaining, listed.continue_token.as_str()), (revision, None, ""));
+        let found: Vec<_> = listed.items.iter().map(|object| object.revision).collect();
+        assert_eq!(found, Vec::from_iter(shown), "{text}");
+        // Elsewhere, and not selected.
+        let listed = ok(suite, "/pods/ns/missing", options.clone()).await;
+        assert_eq!((listed.names.len(), listed.revision), (0, revision), "{text}");
+        for predicate in [predicate("app=y", ""), predicate("", "metadata.name=other")] {
+            let listed = ok(suite, at, ListRequest { predicate, ..options.clone() }).await;
+            assert_eq!((listed.names.len(), listed.revision), (0, revision), "{text}");
+        }
+    }
+    for options in [single(not_older(Revision(now.0 + 1000))), single(exact(Revision(now.0 + 1000)))] {
+        let error = api_error(suite, at, options).await;
+        assert!(matches!(error, ApiError::TooLargeResourceVersion { .. }), "{error:?}");
+    }
 }
 
 /// A-KEY-6: a directory is no prefix of text.
@@ -293,10 +337,12 @@ pub async fn get_list_recursive_prefix(suite: &Suite) {
     }
 }
 
-/// A-PAG-3, A-PAG-8, A-PAG-10: pages chain at one revision.
+/// A-PAG-3, A-PAG-8, A-PAG-10: pages chain at one revision, and each is one read.
 pub async fn list_continuation(suite: &Suite) {
     suite.create_all(&["first/a", "second/a", "second/b"]).await;
     let pinned = suite.revision().await;
+    ok(suite, "/pods", recursive()).await;
+    suite.recorder.take_lists();
     let first = ok(suite, "/pods", limited(1)).await;
     assert_eq!((&first.names[..], first.remaining), (&["first/a".to_owned()][..], Some(2)));
     suite.create_all(&["second/aa"]).await;
@@ -316,6 +362,11 @@ pub async fn list_continuation(suite: &Suite) {
         (third.names, third.continue_token, third.revision),
         (vec!["second/b".into()], String::new(), pinned)
     );
+    let reads: Vec<_> = suite.recorder.take_lists().iter().map(|read| (read.revision, read.limit)).collect();
+    match suite.cached {
+        true => assert_eq!(reads, []),
+        false => assert_eq!(reads, [(Revision(0), 1), (pinned, 0), (pinned, 1), (pinned, 1)]),
+    }
 }
 
 /// A-PAG-2: one among many is found in growing pages, each object read once.
@@ -324,15 +375,22 @@ pub async fn list_pagination_rare_object(suite: &Suite) {
     for n in 0..OBJECTS {
         suite.create(&pod("ns", &format!("pod-{n:04}"))).await;
     }
+    ok(suite, "/pods", recursive()).await;
     suite.transformer.take_reads();
+    suite.recorder.take_lists();
     let rare = predicate("", &format!("metadata.name=pod-{:04}", OBJECTS - 1));
     let listed = ok(suite, "/pods", ListRequest { limit: 1, ..selected(rare) }).await;
     assert_eq!(
         (listed.names, listed.continue_token),
         (vec![format!("ns/pod-{:04}", OBJECTS - 1)], String::new())
     );
-    if !suite.cached {
-        assert_eq!(suite.transformer.take_reads(), OBJECTS);
+    let limits: Vec<usize> = suite.recorder.take_lists().iter().map(|read| read.limit).collect();
+    match suite.cached {
+        true => assert_eq!((suite.transformer.take_reads(), limits), (0, vec![])),
+        false => {
+            assert_eq!(suite.transformer.take_reads(), OBJECTS, "each object is read once");
+            assert_eq!(limits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+        }
     }
 }
 
@@ -341,7 +399,9 @@ pub async fn list_continuation_with_filter(suite: &Suite) {
     for (name, app) in [("1", "x"), ("2", "y"), ("3", "x"), ("4", "x")] {
         suite.create(&labelled("ns", name, app)).await;
     }
+    ok(suite, "/pods", recursive()).await;
     suite.transformer.take_reads();
+    suite.recorder.take_lists();
     let wanted = || ListRequest { limit: 2, ..selected(predicate("app=x", "")) };
     let first = ok(suite, "/pods", wanted()).await;
     assert_eq!(first.names, ["ns/1", "ns/3"]);
@@ -351,6 +411,12 @@ pub async fn list_continuation_with_filter(suite: &Suite) {
     }
     let second = ok(suite, "/pods", ListRequest { continue_token: first.continue_token, ..wanted() }).await;
     assert_eq!((second.names, second.continue_token), (vec!["ns/4".into()], String::new()));
+    let limits: Vec<usize> = suite.recorder.take_lists().iter().map(|read| read.limit).collect();
+    match suite.cached {
+        true => assert_eq!((suite.transformer.take_reads(), limits), (0, vec![])),
+        // Two keys give one match, so that the first page takes a second read, of twice as many.
+        false => assert_eq!((suite.transformer.take_reads(), limits), (1, vec![2, 4, 2])),
+    }
 }
 
 /// A-CMP-1 to A-CMP-3.
@@ -359,11 +425,7 @@ pub async fn list_inconsistent_continuation(suite: &Suite) {
     let first = ok(suite, "/pods", limited(1)).await;
     suite.set("/pods/ns/a", &["spec", "value"], "2").await;
     let compacted = suite.set("/pods/ns/c", &["spec", "value"], "2").await.revision;
-    suite.backend.compact(compacted).await.expect("a compaction");
-    if suite.cached {
-        // A cache may remember what the backend forgot.
-        return;
-    }
+    suite.compact(compacted).await;
     let ApiError::Expired { message, continue_token } =
         api_error(suite, "/pods", continued(1, &first.continue_token)).await
     else {
@@ -385,21 +447,28 @@ pub async fn list_inconsistent_continuation(suite: &Suite) {
     }
 }
 
-/// A-CMP-1, A-CMP-4: without a compactor nothing was observed.
+/// A-CMP-1, A-CMP-4, C-SNP-3: what was compacted is known, never less than before, and no cache shows it any more.
 pub async fn compact_revision(suite: &Suite) {
+    assert_eq!(suite.storage.compact_revision(), Revision(0));
     let old = suite.create(&pod("ns", "a")).await.revision;
+    assert_eq!(ok(suite, "/pods", recursive()).await.names, ["ns/a"]);
     let new = suite.set("/pods/ns/a", &["spec", "value"], "2").await.revision;
-    suite.backend.compact(new).await.expect("a compaction");
-    assert!(suite.storage.compact_revision() <= new);
-    let listed = ok(suite, "/pods", exact(new)).await;
-    assert_eq!(listed.names, ["ns/a"]);
-    if !suite.cached {
-        let error = api_error(suite, "/pods", exact(old)).await;
-        assert!(matches!(error, ApiError::Expired { .. }), "{error:?}");
+    assert_eq!(ok(suite, "/pods", exact(old)).await.names, ["ns/a"]);
+    suite.compact(new).await;
+    assert_eq!(suite.storage.compact_revision(), new);
+    suite.compactor.tell(old);
+    assert_eq!(suite.storage.compact_revision(), new, "it never goes back");
+    assert_eq!(ok(suite, "/pods", exact(new)).await.names, ["ns/a"]);
+    for options in [exact(old), ListRequest { resource_version: rv(old), ..limited(1) }] {
+        let error = api_error(suite, "/pods", options).await;
+        assert!(
+            matches!(&error, ApiError::Expired { message, .. } if message.starts_with(EXPIRED)),
+            "{error:?}"
+        );
     }
 }
 
-/// A-LST-9: an exact list shows again what a list showed, whatever happened since.
+/// A-LST-9: an exact list shows again what a list showed, whatever has happened since and happens meanwhile.
 pub async fn list_resource_version_match(suite: &Suite) {
     let mut shown = Vec::new();
     for n in 0..5 {
@@ -408,14 +477,26 @@ pub async fn list_resource_version_match(suite: &Suite) {
         suite.delete(&format!("/pods/ns/pod-{n}")).await.expect("a delete");
         shown.push(ok(suite, "/pods", recursive()).await);
     }
-    for before in shown {
-        let again = ok(suite, "/pods", exact(before.revision)).await;
-        assert_eq!((again.revision, again.names), (before.revision, before.names));
-        let data = |listed: &[std::sync::Arc<crate::Object>]| -> Vec<_> {
-            listed.iter().map(|object| (object.key.clone(), object.revision, object.data.clone())).collect()
-        };
-        assert_eq!(data(&again.items), data(&before.items));
-    }
+    let data = |listed: &[std::sync::Arc<crate::Object>]| -> Vec<_> {
+        listed.iter().map(|object| (object.key.clone(), object.revision, object.data.clone())).collect()
+    };
+    let write = async {
+        for n in 0..50 {
+            suite.create(&pod("ns", &format!("meanwhile-{n}"))).await;
+        }
+    };
+    let read = async {
+        for before in &shown {
+            let again = ok(suite, "/pods", exact(before.revision)).await;
+            assert_eq!((again.revision, &again.names), (before.revision, &before.names));
+            assert_eq!(data(&again.items), data(&before.items));
+            // A list that is taken while others write can be taken again as well.
+            let fresh = ok(suite, "/pods", recursive()).await;
+            let again = ok(suite, "/pods", exact(fresh.revision)).await;
+            assert_eq!((again.revision, data(&again.items)), (fresh.revision, data(&fresh.items)));
+        }
+    };
+    join(write, read).await;
 }
 
 /// A-PAG-8: four objects, four pages, whatever is made meanwhile.
@@ -471,17 +552,8 @@ pub async fn namespace_scoped_list(suite: &Suite) {
         ("/pods/t3", "spec.nodeName=node2"),
     ] {
         let want = |(namespace, name, node): &(&str, &str, &str)| {
-            let value = |label: &str| match label {
-                "metadata.name" => *name,
-                "metadata.namespace" => *namespace,
-                _ => *node,
-            };
-            let holds = |term: &str| match term.split_once("!=") {
-                Some((label, other)) => value(label) != other,
-                None => term.split_once('=').is_none_or(|(label, other)| value(label) == other),
-            };
             let below = format!("/pods/{namespace}/").starts_with(&format!("{at}/"));
-            (below && fields.split(',').all(holds)).then(|| format!("{namespace}/{name}"))
+            (below && selects(fields, namespace, name, node)).then(|| format!("{namespace}/{name}"))
         };
         let want: Vec<String> = objects.iter().filter_map(want).collect();
         assert_eq!(ok(suite, at, selected(predicate("", fields))).await.names, want, "{at} {fields:?}");

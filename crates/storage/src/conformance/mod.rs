@@ -161,6 +161,8 @@ macro_rules! __storage_suite {
             watch_from_non_zero
             delayed_watch_delivery
             watch_error
+            watch_context_cancel
+            progress_notify
             watch_with_unsafe_delete
             watcher_timeout
             watch_delete_event_object_have_latest_rv

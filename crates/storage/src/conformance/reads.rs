@@ -1,40 +1,62 @@
 //! Get, key rules, unreadable values (A.2, A.4, A.10).
 
 use bytes::Bytes;
+use futures::future::join_all;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
 
-use super::fixture::{Suite, pod, put_bytes, recursive};
+use super::fixture::{Suite, pod, recursive};
 use crate::Error;
 use crate::interface::{DeleteRequest, ListRequest, UpdateRequest};
 
 const KEY: &str = "/pods/test-ns/foo";
 
-/// A-GET-1 to A-GET-6.
+/// A-GET-1 to A-GET-6. All questions at once, so that none prepares the answer of another.
 pub async fn get(suite: &Suite) {
     let made = suite.create(&pod("test-ns", "foo")).await;
-    let last = suite.set("/pods/test-ns/foo", &["spec", "value"], "x").await;
-    put_bytes(suite.backend.as_ref(), "/elsewhere", Bytes::from_static(b"x")).await;
-    let now = suite.revision().await;
-    for version in [String::new(), made.revision.to_string(), last.revision.to_string(), now.to_string()] {
-        let found = suite.storage.get(KEY, &ResourceVersion(version.clone())).await.expect("a read");
-        let found = found.unwrap_or_else(|| panic!("there at {version:?}"));
-        if version != made.revision.to_string() {
-            // An older lower bound may be answered with any state since.
-            assert_eq!((found.revision, &found.data), (last.revision, &last.data), "{version:?}");
+    let last = suite.set(KEY, &["spec", "value"], "x").await;
+    let now = suite.create(&pod("test-ns", "bar")).await.revision;
+    let get = async |key: &'static str, version: String| {
+        let result = suite.storage.get(key, &ResourceVersion(version.clone())).await;
+        (key, version, result)
+    };
+    let [zero, first, second, newest] =
+        [Revision(0), made.revision, last.revision, now].map(|revision| revision.to_string());
+    // An older lower bound may be answered with any state since; 0 even with one from before it was made.
+    let found = join_all(
+        [
+            (String::new(), vec![last.revision]),
+            (zero, vec![Revision(0), made.revision, last.revision]),
+            (first, vec![made.revision, last.revision]),
+            (second, vec![last.revision]),
+            (newest, vec![last.revision]),
+        ]
+        .map(async |(version, allowed)| (get(KEY, version).await, allowed)),
+    );
+    for ((_, version, result), allowed) in found.await {
+        let found = result.expect("a read");
+        let revision = found.as_ref().map_or(Revision(0), |object| object.revision);
+        assert!(allowed.contains(&revision), "{revision} at {version:?}");
+        if revision == last.revision {
+            assert_eq!(found.map(|object| object.data.clone()), Some(last.data.clone()));
         }
     }
-    let newest = suite.get("/pods/test-ns/missing").await;
-    assert!(newest.is_none());
-    let future = ResourceVersion((now.0 + 1000).to_string());
-    for key in [KEY, "/pods/test-ns/missing"] {
-        let error = suite.storage.get(key, &future).await.unwrap_err();
-        let Error::Api(ApiError::TooLargeResourceVersion { requested, .. }) = error else {
-            panic!("{key}: {error}")
-        };
-        assert_eq!(requested, now.0 + 1000);
+    let missing = "/pods/test-ns/missing";
+    for version in ["", "0", "1"] {
+        assert!(get(missing, version.into()).await.2.expect("a read").is_none());
     }
-    assert!(suite.storage.get(KEY, &ResourceVersion("abc".into())).await.is_err());
+    let future = |more: u64| (now.0 + more).to_string();
+    let far = (i64::MAX as u64).to_string();
+    let questions = [(KEY, future(1000)), (missing, future(1000)), (KEY, far.clone()), (missing, far)];
+    for (key, version, result) in join_all(questions.map(|(key, version)| get(key, version))).await {
+        let Err(Error::Api(ApiError::TooLargeResourceVersion { requested, .. })) = result else {
+            panic!("{key} at {version}: {result:?}")
+        };
+        assert_eq!(requested.to_string(), version);
+    }
+    for version in ["abc", "-1", "1.0", " 1"] {
+        assert!(get(KEY, version.into()).await.2.is_err(), "{version:?}");
+    }
 }
 
 /// A-KEY-3, A-KEY-4: every verb refuses the same keys before it does anything.

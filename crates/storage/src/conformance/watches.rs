@@ -1,12 +1,17 @@
 //! Watch (B).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use meta::options::ResourceVersionMatch;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
 
-use super::fixture::{Suite, Watching, key, labelled, on_node, pod, predicate, put_bytes, recursive, rv};
+use super::fixture::{
+    Suite, Watching, key, labelled, on_node, pod, predicate, put_bytes, recursive, rv, selects, within,
+};
 use crate::interface::EventType::{self, Added, Deleted, Modified};
 use crate::interface::{DeleteRequest, ListRequest, Predicate, WatchEvent};
 
@@ -92,26 +97,36 @@ pub async fn watch_from_zero(suite: &Suite) {
     watch.expect(Added, "ns/foo", old).await;
     let second = suite.set(KEY, &["spec", "value"], "2").await.revision;
     watch.expect(Modified, "ns/foo", second).await;
-    // A caching storage may show an older state first.
-    if !suite.cached {
-        suite.watch("/pods", zero()).await.expect(Added, "ns/foo", second).await;
-    }
+    catch_up(suite, second).await;
+    suite.watch("/pods", zero()).await.expect(Added, "ns/foo", second).await;
     let third = suite.set(KEY, &["spec", "value"], "3").await.revision;
     watch.expect(Modified, "ns/foo", third).await;
-    suite.backend.compact(third).await.expect("a compaction");
-    if !suite.cached {
-        suite.watch("/pods", zero()).await.expect(Added, "ns/foo", third).await;
-        let mut expired = suite.watch("/pods", from(old)).await;
-        match expired.expect_error().await {
-            ApiError::Expired { message, .. } => {
-                assert_eq!(message, "The resourceVersion for the provided watch is too old.");
-            }
-            other => panic!("{other:?}"),
+    suite.compact(third).await;
+    catch_up(suite, third).await;
+    suite.watch("/pods", zero()).await.expect(Added, "ns/foo", third).await;
+    let mut past = suite.watch("/pods", from(old)).await;
+    match past.next().await {
+        Some(WatchEvent::Error(ApiError::Expired { message, .. })) => {
+            assert!(message.contains("too old"), "{message}");
+            past.expect_end().await;
         }
-        expired.expect_end().await;
+        // A cache remembers what the backend forgot, and then all of it (C-HIS-2).
+        Some(WatchEvent::Change(Modified, object)) if suite.cached => {
+            assert_eq!(object.revision, second);
+            past.expect(Modified, "ns/foo", third).await;
+        }
+        other => panic!("{other:?}"),
     }
     let fourth = suite.set(KEY, &["spec", "value"], "4").await.revision;
     suite.watch("/pods", from(third)).await.expect(Modified, "ns/foo", fourth).await;
+}
+
+/// Where any state will do, a cache may answer with an old one, but not with one older than it has shown
+/// before (C-RTE-7).
+async fn catch_up(suite: &Suite, revision: Revision) {
+    let resource_version_match = ResourceVersionMatch::NotOlderThan;
+    let options = ListRequest { resource_version: rv(revision), resource_version_match, ..recursive() };
+    suite.list("/pods", options).await.expect("a list");
 }
 
 /// B-10.
@@ -155,19 +170,97 @@ pub async fn watch_error(suite: &Suite) {
     let mut watch = suite.watch("/pods", from(start)).await;
     let made = suite.create(&pod("ns", "foo")).await.revision;
     watch.expect(Added, "ns/foo", made).await;
-    if suite.cached {
-        return;
-    }
     suite.put_stored("/pods/ns/bad", Bytes::from_static(b"not ours")).await;
     suite.set(KEY, &["spec", "value"], "after").await;
+    if suite.cached {
+        return heal(suite, watch).await;
+    }
     let error = watch.expect_error().await;
     assert!(matches!(error, ApiError::Internal(_)), "{error:?}");
     watch.expect_end().await;
 }
 
+/// C-INI-4, B-46: a cache that cannot follow closes its watches without a word, tells whoever comes
+/// meanwhile that it is not ready, and is back when it can be filled.
+async fn heal(suite: &Suite, mut watch: Watching<'_>) {
+    watch.expect_end().await;
+    watch.expect_end().await;
+    let refused = suite.storage.watch("/pods", recursive()).await.err();
+    assert!(refused.is_some(), "nothing can be watched while nothing can be read");
+    assert!(suite.list("/pods", recursive()).await.is_err());
+    let accept = |_: &Value| Ok(());
+    let preconditions = Default::default();
+    let request = DeleteRequest { preconditions, validate: &accept, hint: None, ignore_read_error: true };
+    suite.storage.delete("/pods/ns/bad", request).await.expect("an unsafe delete");
+    let back = async {
+        loop {
+            match suite.storage.watch("/pods", recursive()).await {
+                Ok(watch) => return watch,
+                Err(_) => suite.environment.clock.sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let mut watch = suite.watching(within(&suite.environment, "the cache to be filled again", back).await);
+    let event = watch.next().await;
+    assert!(matches!(event, Some(WatchEvent::Change(Added, _))), "{event:?}");
+    let changed = suite.set(KEY, &["spec", "value"], "healed").await.revision;
+    watch.expect(Modified, "ns/foo", changed).await;
+}
+
+/// B-7: who stops waiting loses nothing, and a watch that is let go holds up nobody.
+pub async fn watch_context_cancel(suite: &Suite) {
+    let start = suite.revision().await;
+    let mut watch = suite.watch("/pods", from(start)).await;
+    let let_go = suite.watch("/pods", from(start)).await;
+    drop(suite.storage.watch("/pods/not-existing", recursive()));
+    assert!(watch.watch.next().now_or_never().is_none(), "nothing happened yet");
+    drop(let_go);
+    for n in 0..20 {
+        let name = format!("pod-{n}");
+        let made = suite.create(&pod("ns", &name)).await.revision;
+        let event = match watch.watch.next().now_or_never() {
+            Some(event) => event,
+            None => watch.next().await,
+        };
+        let Some(WatchEvent::Change(Added, object)) = &event else { panic!("{event:?}") };
+        assert_eq!(object.revision, made);
+    }
+}
+
+/// B-35, A-STA-7: what a cache asks of the store below. Whoever else asks a cache for it asks in vain.
+pub async fn progress_notify(suite: &Suite) {
+    if suite.cached || !suite.backend.supports_progress_requests() {
+        return;
+    }
+    let made = suite.create(&pod("ns", "foo")).await.revision;
+    let options = ListRequest { progress_notify: true, recursive: false, ..from(made) };
+    let mut watch = suite.watch(KEY, options).await;
+    for _ in 0..3 {
+        let elsewhere = suite.create(&pod("ns", &format!("other-{}", suite.revision().await))).await.revision;
+        let told = async {
+            loop {
+                suite.storage.request_progress().await.expect("a request");
+                if watch.expect_bookmark(made, false).await >= elsewhere {
+                    return;
+                }
+            }
+        };
+        within(&suite.environment, "progress", told).await;
+    }
+    let changed = suite.set(KEY, &["spec", "value"], "x").await.revision;
+    loop {
+        match watch.next().await {
+            Some(WatchEvent::Bookmark { revision, .. }) => assert!(revision < changed),
+            Some(WatchEvent::Change(Modified, object)) => break assert_eq!(object.revision, changed),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// A-DEL-10, B-42.
 pub async fn watch_with_unsafe_delete(suite: &Suite) {
     if suite.cached {
+        // What cannot be read cannot be cached: see `watch_error`.
         return;
     }
     suite.create(&pod("ns", "foo")).await;
@@ -219,99 +312,124 @@ pub async fn watch_delete_event_object_have_latest_rv(suite: &Suite) {
     }
 }
 
-/// A change and what a watcher with a field selector sees of it.
-struct Step {
-    object: Option<Value>,
-    name: &'static str,
-    seen: Option<EventType>,
-}
+/// Where a pod is, or none if it is to be deleted: namespace, name, node, and something that may change.
+type Step = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-async fn run_steps(suite: &Suite, at: &str, fields: &str, steps: Vec<Step>) {
+/// What is done in front of every selecting watch.
+const STEPS: [Step; 14] = [
+    ("t1", "foo", Some(("", "1"))),
+    ("t1", "foo", Some(("", "2"))),
+    ("t1", "foo", Some(("n1", "2"))),
+    ("t1", "bar", Some(("n2", "1"))),
+    ("t2", "foo", Some(("n2", "1"))),
+    ("t1", "foo", Some(("n1", "3"))),
+    ("t1", "foo", Some(("n2", "3"))),
+    ("t1", "foo", Some(("n1", "4"))),
+    ("t1", "bar", Some(("n1", "1"))),
+    ("t2", "foo", Some(("n1", "2"))),
+    ("t1", "bar", None),
+    ("t1", "foo", Some(("n3", "5"))),
+    ("t1", "foo", None),
+    ("t2", "foo", None),
+];
+
+/// Runs the steps before a watch; what it must see follows from B.2. `name_of` makes the key of a pod.
+async fn watch_steps(suite: &Suite, at: &str, recursive: bool, fields: &str, namespaced: bool) {
     let start = suite.revision().await;
-    let mut watch = suite.watch(at, ListRequest { predicate: selecting("", fields), ..from(start) }).await;
-    let mut names = Vec::new();
-    for step in steps {
-        let key = format!("/pods/{}", step.name);
-        let revision = match step.object {
-            None => suite.delete(&key).await.expect("a delete").revision,
-            Some(object) if names.contains(&step.name) => {
-                let mut replace = |_: Value, _: Revision| Ok((object.clone(), None));
-                suite.update(&key, None, &mut replace).await.expect("an update").object.revision
-            }
-            Some(object) => suite.storage.create(&key, &object, 0).await.expect("a creation").revision,
+    let options = ListRequest { predicate: selecting("", fields), recursive, ..from(start) };
+    let mut watch = suite.watch(at, options).await;
+    let mut everything = suite.watch("/pods", from(start)).await;
+    let mut nodes: BTreeMap<String, &str> = BTreeMap::new();
+    for (namespace, name, change) in STEPS {
+        // Without namespaces two pods of one name would be one.
+        let (namespace, name) = match namespaced {
+            true => (namespace, name.to_owned()),
+            false => ("", format!("{namespace}-{name}")),
         };
-        names.push(step.name);
-        if let Some(kind) = step.seen {
-            watch.expect(kind, step.name, revision).await;
+        let full = if namespaced { format!("{namespace}/{name}") } else { name.clone() };
+        let key = format!("/pods/{full}");
+        let below = if recursive { format!("{key}/").starts_with(&format!("{at}/")) } else { key == at };
+        let sees = |node: &&str| below && selects(fields, namespace, &name, node);
+        let old = nodes.get(&full).copied();
+        let revision = match change {
+            None => suite.delete(&key).await.expect("a delete").revision,
+            Some((node, value)) => {
+                let mut object = on_node(namespace, &name, node);
+                object.set(&["spec", "value"], value);
+                put_object(suite, &key, old.is_some(), object).await
+            }
+        };
+        let new = change.map(|(node, _)| node);
+        match new {
+            Some(node) => nodes.insert(full.clone(), node),
+            None => nodes.remove(&full),
+        };
+        let text = |kind: EventType| format!("{kind:?} {full} watching {at} where {fields:?}");
+        let seen = match (old.filter(&sees), new.filter(&sees)) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Added),
+            (Some(_), Some(_)) => Some(Modified),
+            (Some(_), None) => Some(Deleted),
+        };
+        if let Some(kind) = seen {
+            let tree = watch.expect(kind, &full, revision).await;
+            let node = tree.str_at(&["spec", "nodeName"]);
+            let shown = if kind == Deleted { old } else { new };
+            assert_eq!(node, shown, "{}", text(kind));
         }
+        let event = everything.next().await;
+        assert!(matches!(event, Some(WatchEvent::Change(_, object)) if object.revision == revision));
     }
+    assert!(watch.watch.try_next().is_none(), "watching {at} where {fields:?}");
 }
 
-fn put(object: Value, name: &'static str, seen: Option<EventType>) -> Step {
-    Step { object: Some(object), name, seen }
-}
-
-fn remove(name: &'static str, seen: Option<EventType>) -> Step {
-    Step { object: None, name, seen }
+async fn put_object(suite: &Suite, key: &str, exists: bool, object: Value) -> Revision {
+    if !exists {
+        return suite.storage.create(key, &object, 0).await.expect("a creation").revision;
+    }
+    let mut replace = |_: Value, _: Revision| Ok((object.clone(), None));
+    suite.update(key, None, &mut replace).await.expect("an update").object.revision
 }
 
 /// B-13 of resources without a namespace.
 pub async fn cluster_scoped_watch(suite: &Suite) {
-    for (fields, a, a_moved, b) in [
-        ("", Some(Added), Some(Modified), Some(Added)),
-        ("metadata.name=a", Some(Added), Some(Modified), None),
-        ("metadata.name!=a", None, None, Some(Added)),
-        ("spec.nodeName=n1", Some(Added), Some(Deleted), None),
-        ("spec.nodeName=n2", None, Some(Added), Some(Added)),
-        ("metadata.name=a,spec.nodeName=n1", Some(Added), Some(Deleted), None),
+    for fields in [
+        "",
+        "metadata.name=t1-foo",
+        "metadata.name!=t1-foo",
+        "spec.nodeName=n1",
+        "spec.nodeName!=n1",
+        "spec.nodeName=",
+        "metadata.name=t1-foo,spec.nodeName=n1",
+        "metadata.name=t1-foo,spec.nodeName!=n1",
     ] {
-        let gone = |seen: Option<EventType>, last: Option<EventType>| match last.or(seen) {
-            Some(Deleted) | None => None,
-            Some(_) => Some(Deleted),
-        };
-        let steps = vec![
-            put(on_node("", "a", "n1"), "a", a),
-            put(on_node("", "a", "n2"), "a", a_moved),
-            put(on_node("", "b", "n2"), "b", b),
-            remove("a", gone(a, a_moved)),
-            remove("b", gone(b, None)),
-        ];
-        run_steps(suite, "/pods", fields, steps).await;
+        watch_steps(suite, "/pods", true, fields, false).await;
+        watch_steps(suite, "/pods/t1-foo", false, fields, false).await;
     }
 }
 
 /// B-13 of resources with a namespace.
 pub async fn namespace_scoped_watch(suite: &Suite) {
-    // Key watched, fields, whether t1/foo on n1, t1/bar on n2 and t2/foo on n2 are seen.
-    for (at, fields, seen) in [
-        ("/pods", "", [true, true, true]),
-        ("/pods", "metadata.name=foo", [true, false, true]),
-        ("/pods", "metadata.name!=foo", [false, true, false]),
-        ("/pods", "metadata.namespace=t1", [true, true, false]),
-        ("/pods", "metadata.namespace!=t1", [false, false, true]),
-        ("/pods", "spec.nodeName=n1", [true, false, false]),
-        ("/pods", "spec.nodeName!=n1", [false, true, true]),
-        ("/pods", "metadata.name=foo,metadata.namespace=t1", [true, false, false]),
-        ("/pods", "metadata.name=foo,metadata.namespace!=t1", [false, false, true]),
-        ("/pods", "spec.nodeName=n2,metadata.namespace=t1", [false, true, false]),
-        ("/pods/t1", "", [true, true, false]),
-        ("/pods/t1", "metadata.name=foo", [true, false, false]),
-        ("/pods/t1", "metadata.namespace=t2", [false, false, false]),
-        ("/pods/t1", "spec.nodeName=n2", [false, true, false]),
-        ("/pods/t2", "metadata.name!=foo", [false, false, false]),
-        ("/pods/t2", "metadata.name=foo,spec.nodeName=n2", [false, false, true]),
-        ("/pods/t2", "spec.nodeName!=n2", [false, false, false]),
+    for fields in [
+        "",
+        "metadata.name=foo",
+        "metadata.name!=foo",
+        "metadata.namespace=t1",
+        "metadata.namespace!=t1",
+        "spec.nodeName=n1",
+        "spec.nodeName!=n1",
+        "metadata.name=foo,metadata.namespace=t1",
+        "metadata.name=foo,metadata.namespace!=t1",
+        "spec.nodeName=n2,metadata.namespace=t1",
+        "spec.nodeName!=n2,metadata.namespace=t1",
+        "metadata.name=foo,spec.nodeName=n2",
+        "metadata.name=foo,metadata.namespace=t1,spec.nodeName=n1",
+        "metadata.name=foo,metadata.namespace=t1,spec.nodeName!=n1",
     ] {
-        let objects =
-            [("t1", "foo", "n1", "t1/foo"), ("t1", "bar", "n2", "t1/bar"), ("t2", "foo", "n2", "t2/foo")];
-        let mut steps = Vec::new();
-        for ((namespace, short, node, name), seen) in objects.into_iter().zip(seen) {
-            steps.push(put(on_node(namespace, short, node), name, seen.then_some(Added)));
+        for at in ["/pods", "/pods/t1", "/pods/t2"] {
+            watch_steps(suite, at, true, fields, true).await;
         }
-        for ((_, _, _, name), seen) in objects.into_iter().zip(seen) {
-            steps.push(remove(name, seen.then_some(Deleted)));
-        }
-        run_steps(suite, at, fields, steps).await;
+        watch_steps(suite, "/pods/t1/foo", false, fields, true).await;
     }
 }
 
@@ -324,67 +442,92 @@ pub async fn send_initial_events_backward_compatibility(suite: &Suite) {
     expect_nothing_else(suite, &mut [&mut watch]).await;
 }
 
-/// B-20, B-21: the whole start matrix, with and without bookmarks.
-pub async fn watch_semantics(suite: &Suite) {
-    let old = suite.create(&pod("ns", "a")).await.revision;
-    let b = suite.create(&pod("ns", "b")).await.revision;
-    let a = suite.set("/pods/ns/a", &["spec", "value"], "2").await.revision;
-    // What sendInitialEvents and resourceVersion ask for, and whether the state or the history comes first.
-    #[derive(Clone, Copy, Debug)]
-    enum First {
-        State,
-        History,
-        Nothing,
+/// What a watch asks for at its start.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    send_initial_events: Option<bool>,
+    version: Version,
+    allow_watch_bookmarks: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Version {
+    Unset,
+    Zero,
+    BeforeAll,
+    Current,
+}
+
+impl Start {
+    /// Objects first, whatever their age, rather than changes.
+    fn with_state(self) -> bool {
+        self.send_initial_events.unwrap_or(matches!(self.version, Version::Unset | Version::Zero))
     }
-    let cases = [
-        (None, String::new(), First::State),
-        (None, "0".into(), First::State),
-        (None, old.to_string(), First::History),
-        (Some(true), String::new(), First::State),
-        (Some(true), "0".into(), First::State),
-        (Some(true), old.to_string(), First::State),
-        (Some(true), a.to_string(), First::State),
-        (Some(false), String::new(), First::Nothing),
-        (Some(false), "0".into(), First::Nothing),
-        (Some(false), old.to_string(), First::History),
-    ];
-    let mut history = vec![a];
-    for allow_watch_bookmarks in [false, true] {
-        for (send_initial_events, version, first) in &cases {
-            let last_a = history[history.len() - 1];
-            let options = ListRequest {
-                resource_version: at(version),
-                send_initial_events: *send_initial_events,
-                allow_watch_bookmarks,
-                ..recursive()
-            };
-            if suite.cached {
-                // C-RTE-7: what a consistent read has seen, a read at version 0 sees, too.
-                suite.list("/pods", recursive()).await.expect("a list");
-            }
-            let mut watch = suite.watch("/pods/ns", options).await;
-            match first {
-                First::State => {
-                    watch.expect(Added, "ns/a", last_a).await;
-                    watch.expect(Added, "ns/b", b).await;
-                }
-                First::History => {
-                    watch.expect(Added, "ns/b", b).await;
-                    for revision in &history {
-                        watch.expect(Modified, "ns/a", *revision).await;
-                    }
-                }
-                First::Nothing => {}
-            }
-            if *send_initial_events == Some(true) && allow_watch_bookmarks {
-                watch.expect_bookmark(last_a, true).await;
-            }
-            let value = format!("{send_initial_events:?} {version:?} {first:?} {allow_watch_bookmarks}");
-            let changed = suite.set("/pods/ns/a", &["spec", "value"], &value).await.revision;
-            watch.expect(Modified, "ns/a", changed).await;
-            history.push(changed);
+
+    /// B.3: which starts a cache may answer with a state that is not the newest.
+    fn may_be_stale(self) -> bool {
+        match self.version {
+            Version::Unset => self.send_initial_events.is_none(),
+            Version::Zero => true,
+            Version::BeforeAll => self.send_initial_events == Some(true),
+            Version::Current => false,
         }
     }
+}
+
+/// B-20, B-21, B-3: the whole start matrix, with and without bookmarks.
+pub async fn watch_semantics(suite: &Suite) {
+    // A cache that was filled before anything was written knows the whole history.
+    suite.list("/pods", recursive()).await.expect("a list");
+    let before_all = suite.revision().await;
+    let mut number = 0;
+    for send_initial_events in [None, Some(true), Some(false)] {
+        for version in [Version::Unset, Version::Zero, Version::BeforeAll, Version::Current] {
+            for allow_watch_bookmarks in [false, true] {
+                number += 1;
+                let start = Start { send_initial_events, version, allow_watch_bookmarks };
+                watch_from_start(suite, &format!("ns-{number}"), start, before_all).await;
+            }
+        }
+    }
+}
+
+async fn watch_from_start(suite: &Suite, namespace: &str, start: Start, before_all: Revision) {
+    // Not in the order of their keys.
+    let mut made = Vec::new();
+    for name in ["pod-3", "pod-1", "pod-2"] {
+        made.push((format!("{namespace}/{name}"), suite.create(&pod(namespace, name)).await.revision));
+    }
+    let newest = made[2].1;
+    if start.may_be_stale() {
+        catch_up(suite, newest).await;
+    }
+    let resource_version = match start.version {
+        Version::Unset => at(""),
+        Version::Zero => at("0"),
+        Version::BeforeAll => rv(before_all),
+        Version::Current => rv(newest),
+    };
+    let Start { send_initial_events, allow_watch_bookmarks, .. } = start;
+    let options = ListRequest { resource_version, send_initial_events, allow_watch_bookmarks, ..recursive() };
+    let mut watch = suite.watch(&format!("/pods/{namespace}"), options).await;
+    if start.with_state() {
+        made.sort();
+    }
+    if start.with_state() || start.version == Version::BeforeAll {
+        for (name, revision) in made {
+            watch.expect(Added, &name, revision).await;
+        }
+    }
+    if send_initial_events == Some(true) && allow_watch_bookmarks {
+        let told = watch.expect_bookmark(newest, true).await;
+        assert!(told <= suite.revision().await, "{start:?}");
+    }
+    for name in ["pod-4", "pod-0"] {
+        let made = suite.create(&pod(namespace, name)).await.revision;
+        watch.expect(Added, &format!("{namespace}/{name}"), made).await;
+    }
+    assert!(watch.watch.try_next().is_none(), "{start:?}");
 }
 
 /// B-21: the end bookmark tells the revision of the whole backend.
@@ -456,6 +599,7 @@ pub async fn watch_list_from_the_future(suite: &Suite) {
 /// B-40: an error is the last that is heard.
 pub async fn watch_error_is_blocking_further_events(suite: &Suite) {
     if suite.cached {
+        // No error comes through a cache: see `watch_error`.
         return;
     }
     let start = suite.revision().await;
