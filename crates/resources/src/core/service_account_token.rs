@@ -209,8 +209,8 @@ mod tests {
         for (seconds, refused) in [
             (599, Some("may not specify a duration less than 10 minutes")),
             (600, None),
-            (1 << 32, None),
-            ((1 << 32) + 1, Some("may not specify a duration larger than 2^32 seconds")),
+            (1_i64 << 32, None),
+            ((1_i64 << 32) + 1, Some("may not specify a duration larger than 2^32 seconds")),
         ] {
             let body = object(&format!(r#"{{"spec":{{"expirationSeconds":{seconds}}}}}"#));
             let details: Vec<String> = validate(&body).into_iter().map(|error| error.detail).collect();
