@@ -71,6 +71,17 @@ pub fn invalid_shown(path: &FieldPath, shown: String, detail: impl Into<String>)
     FieldError::new(FieldErrorType::Invalid, path, shown, detail)
 }
 
+/// [`FieldError::not_supported`] about a value that stands in the message as `shown`.
+pub fn unsupported_shown(path: &FieldPath, shown: String, supported: &[&str]) -> FieldError {
+    let detail = FieldError::not_supported(path, &Value::Null, supported).detail;
+    FieldError::new(FieldErrorType::NotSupported, path, shown, detail)
+}
+
+/// The value at a path, none if it is null.
+pub fn given<'a>(object: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    object.at(path).filter(|value| !value.is_null())
+}
+
 /// Equal as the original's semantic comparison sees it: absent, null and empty are the same.
 pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a, b) {

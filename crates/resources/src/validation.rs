@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use meta::validation::{is_label_value, is_qualified_name, validate_labels};
+use meta::validation::{is_dns1123_subdomain, is_label_value, is_qualified_name, validate_labels};
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 use schema::quantity::Quantity;
@@ -213,6 +213,40 @@ pub fn int_or_percent(errors: &mut FieldErrors, path: &FieldPath, value: &Value)
             errors.push(FieldError::invalid(path, value, detail));
         }
         _ => {}
+    }
+}
+
+/// A percentage must not be more than 100%.
+pub fn at_most_everything(errors: &mut FieldErrors, path: &FieldPath, value: &Value) {
+    if value.as_str().and_then(percent).is_some_and(|percent| percent > 100) {
+        errors.push(FieldError::invalid(path, value, "must not be greater than 100%"));
+    }
+}
+
+/// True for a number or percentage that means nothing at all. Text that is no percentage counts as its number.
+pub fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Int(number) => *number == 0,
+        Value::String(text) => percent(text).or_else(|| text.parse().ok()).unwrap_or_default() == 0,
+        _ => true,
+    }
+}
+
+/// A path below a domain, such as `acme.io/foo`.
+pub fn domain_prefixed_path(errors: &mut FieldErrors, path: &FieldPath, text: &str) {
+    if !check::required(errors, path, text) {
+        return;
+    }
+    let Some((domain, rest)) = text.split_once('/').filter(|(a, b)| !a.is_empty() && !b.is_empty()) else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        errors.push(FieldError::invalid_str(path, text, detail));
+        return;
+    };
+    check::messages(errors, path, domain, is_dns1123_subdomain(domain));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(c);
+    if !rest.chars().all(allowed) {
+        let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        errors.push(FieldError::invalid_str(path, rest, detail));
     }
 }
 

@@ -2,7 +2,8 @@
 //! selector and replica counts.
 
 use meta::selector::LabelSelector;
-use meta::{FieldError, FieldErrors, FieldPath};
+use meta::validation::is_dns1123_label;
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::{Column, PrintContext};
 use schema::{Map, Value};
 
@@ -123,14 +124,42 @@ pub fn selector(object: &Value, kind: &str, errors: &mut FieldErrors) {
     }
 }
 
+/// `status.collisionCount` cannot be less than it was.
+pub fn collisions_only_grow(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    let count = |object: &Value| object.int_at(&["status", "collisionCount"]);
+    if count(old) > count(object) {
+        let path = FieldPath::root("status").child("collisionCount");
+        let shown = count(object).unwrap_or_default();
+        errors.push(FieldError::invalid(&path, &shown.into(), "cannot be decremented"));
+    }
+}
+
+/// A warning about a name that makes a bad name of a host.
+pub fn name_warnings(object: &Value) -> Vec<String> {
+    let messages = is_dns1123_label(ObjectMeta::of(object).name());
+    if messages.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS \
+         label is recommended: [{}]",
+        messages.join(" ")
+    )]
+}
+
 /// Numbers in `status` that cannot be negative or more than there are.
 pub fn replica_status(object: &Value) -> FieldErrors {
     let path = FieldPath::root("status");
     let number = |key: &str| print::int(object, &["status", key]);
     let mut errors = Vec::new();
-    for key in
-        ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
-    {
+    for key in [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "terminatingReplicas",
+        "observedGeneration",
+    ] {
         check::not_negative(&mut errors, &path.child(key), Some(number(key)));
     }
     let mut bounded = |key: &str, bound: &str, text: &str| {

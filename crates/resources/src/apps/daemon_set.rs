@@ -68,11 +68,7 @@ impl Strategy for DaemonSet {
         let mut errors = Vec::new();
         let spec = FieldPath::root("spec");
         workload::selector(object, "daemonset", &mut errors);
-        workload::template_for_selector(
-            object,
-            object.at(&["spec", "selector"]).filter(|s| !s.is_null()),
-            &mut errors,
-        );
+        workload::template_for_selector(object, check::given(object, &["spec", "selector"]), &mut errors);
         workload::always_restarted(object, "DaemonSet", &mut errors);
         check::not_negative(
             &mut errors,
@@ -91,12 +87,24 @@ impl Strategy for DaemonSet {
         errors
     }
 
-    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        const COUNTS: [&str; 9] = [
+            "currentNumberScheduled",
+            "numberMisscheduled",
+            "desiredNumberScheduled",
+            "numberReady",
+            "observedGeneration",
+            "updatedNumberScheduled",
+            "numberAvailable",
+            "numberUnavailable",
+            "collisionCount",
+        ];
         let path = FieldPath::root("status");
         let mut errors = Vec::new();
-        for (key, value) in object.map_at(&["status"]).into_iter().flat_map(|map| map.iter()) {
-            check::not_negative(&mut errors, &path.child(key), value.as_int());
+        for key in COUNTS {
+            check::not_negative(&mut errors, &path.child(key), object.int_at(&["status", key]));
         }
+        workload::collisions_only_grow(object, old, &mut errors);
         errors
     }
 
@@ -149,12 +157,10 @@ fn update_strategy(object: &Value, errors: &mut FieldErrors) {
     match check::text(strategy, &["type"]) {
         "OnDelete" => {}
         "RollingUpdate" => rolling_update(strategy, &path.child("rollingUpdate"), errors),
-        _ => errors.push(FieldError::new(
-            meta::field::FieldErrorType::NotSupported,
-            &path,
-            go_form::show(TYPE, Some(strategy)),
-            "supported values: \"RollingUpdate\", \"OnDelete\"",
-        )),
+        _ => {
+            let shown = go_form::show(TYPE, Some(strategy));
+            errors.push(check::unsupported_shown(&path, shown, &["RollingUpdate", "OnDelete"]));
+        }
     }
 }
 
@@ -167,7 +173,9 @@ fn rolling_update(strategy: &Value, path: &FieldPath, errors: &mut FieldErrors) 
     let [unavailable, surge] = ["maxUnavailable", "maxSurge"].map(|key| rolling.at(&[key]).unwrap_or(&zero));
     validation::int_or_percent(errors, &path.child("maxUnavailable"), unavailable);
     validation::int_or_percent(errors, &path.child("maxSurge"), surge);
-    match (is_zero(unavailable), is_zero(surge)) {
+    validation::at_most_everything(errors, &path.child("maxUnavailable"), unavailable);
+    validation::at_most_everything(errors, &path.child("maxSurge"), surge);
+    match (validation::is_nothing(unavailable), validation::is_nothing(surge)) {
         (false, false) => errors.push(FieldError::invalid(
             &path.child("maxSurge"),
             surge,
@@ -181,17 +189,10 @@ fn rolling_update(strategy: &Value, path: &FieldPath, errors: &mut FieldErrors) 
     }
 }
 
-fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::Int(number) => *number == 0,
-        Value::String(text) => validation::percent(text) == Some(0),
-        _ => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{refuses, refuses_status};
 
     #[test]
     fn one_pod_may_be_missing_during_an_update() {
@@ -215,5 +216,54 @@ mod tests {
         let mut errors = Vec::new();
         update_strategy(&object, &mut errors);
         assert_eq!(errors[0].body(), "Required value: cannot be 0 when maxSurge is 0");
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"selector":{"matchLabels":{"app":"a"}},
+        "template":{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}}"#;
+
+    #[test]
+    fn at_most_every_pod_may_be_missing() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":"100%"}}}}"#, &[]),
+                (
+                    r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":"101%"}}}}"#,
+                    &[
+                        "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: \"101%\": must not be \
+                       greater than 100%",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxSurge":"x"}}}}"#,
+                    &[
+                        "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: \"x\": a valid percent string \
+                       must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for \
+                       validation is '[0-9]+%')",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"revisionHistoryLimit":-1}}"#,
+                    &["spec.revisionHistoryLimit: Invalid value: -1: must be greater than or equal to 0"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn collisions_are_not_forgotten() {
+        let base = GOOD.replacen("{\"metadata\"", "{\"status\":{\"collisionCount\":1},\"metadata\"", 1);
+        refuses_status(
+            &definition(),
+            &base,
+            &[(
+                r#"{"status":{"collisionCount":null,"numberReady":-1}}"#,
+                &[
+                    "status.numberReady: Invalid value: -1: must be greater than or equal to 0",
+                    "status.collisionCount: Invalid value: 0: cannot be decremented",
+                ],
+            )],
+        );
     }
 }

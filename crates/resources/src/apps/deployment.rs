@@ -4,7 +4,7 @@ use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta, ObjectMetaMut};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
-use crate::{check, defaults, print, validation, workload};
+use crate::{check, defaults, go_form, print, validation, workload};
 
 /// `deployments`.
 pub fn definition() -> ResourceDef {
@@ -87,7 +87,11 @@ impl Strategy for Deployment {
         errors
     }
 
-    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        workload::name_warnings(object)
+    }
+
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         let path = FieldPath::root("status");
         let number = |key: &str| print::int(object, &["status", key]);
         let mut errors = Vec::new();
@@ -98,6 +102,8 @@ impl Strategy for Deployment {
             "readyReplicas",
             "availableReplicas",
             "unavailableReplicas",
+            "terminatingReplicas",
+            "collisionCount",
         ];
         for key in counts {
             check::not_negative(&mut errors, &path.child(key), Some(number(key)));
@@ -111,6 +117,7 @@ impl Strategy for Deployment {
         bounded("readyReplicas", "replicas", "cannot be greater than status.replicas");
         bounded("availableReplicas", "replicas", "cannot be greater than status.replicas");
         bounded("availableReplicas", "readyReplicas", "cannot be greater than readyReplicas");
+        workload::collisions_only_grow(object, old, &mut errors);
         errors
     }
 
@@ -149,9 +156,9 @@ fn strategy(object: &Value, errors: &mut FieldErrors) {
                 errors.push(FieldError::required(&path.child("rollingUpdate"), detail));
             }
         },
-        other => {
-            let supported = ["Recreate", "RollingUpdate"];
-            errors.push(FieldError::not_supported(&path.child("type"), &other.into(), &supported));
+        _ => {
+            let shown = go_form::show("io.k8s.api.apps.v1.DeploymentStrategy", Some(strategy));
+            errors.push(check::unsupported_shown(&path, shown, &["Recreate", "RollingUpdate"]));
         }
     }
 }
@@ -161,19 +168,11 @@ fn rolling_update(rolling: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     let [unavailable, surge] = ["maxUnavailable", "maxSurge"].map(|key| rolling.at(&[key]).unwrap_or(&zero));
     validation::int_or_percent(errors, &path.child("maxUnavailable"), unavailable);
     validation::int_or_percent(errors, &path.child("maxSurge"), surge);
-    let amount = |value: &Value| match value {
-        Value::Int(number) => *number,
-        Value::String(text) => validation::percent(text).unwrap_or_default(),
-        _ => 0,
-    };
-    if amount(unavailable) == 0 && amount(surge) == 0 {
+    if validation::is_nothing(unavailable) && validation::is_nothing(surge) {
         let detail = "may not be 0 when `maxSurge` is 0";
         errors.push(FieldError::invalid(&path.child("maxUnavailable"), unavailable, detail));
     }
-    if unavailable.as_str().and_then(validation::percent).is_some_and(|percent| percent > 100) {
-        let detail = "must not be greater than 100%";
-        errors.push(FieldError::invalid(&path.child("maxUnavailable"), unavailable, detail));
-    }
+    validation::at_most_everything(errors, &path.child("maxUnavailable"), unavailable);
 }
 
 fn progress_deadline(object: &Value, errors: &mut FieldErrors) {
@@ -189,6 +188,7 @@ fn progress_deadline(object: &Value, errors: &mut FieldErrors) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{changed, context, refuses, refuses_status};
     use schema::Map;
 
     #[test]
@@ -214,6 +214,125 @@ mod tests {
         assert_eq!(
             errors[0].to_string(),
             "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        );
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"selector":{"matchLabels":{"app":"a"}},
+        "template":{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i:1",
+        "terminationMessagePolicy":"File"}]}}}}"#;
+
+    #[test]
+    fn counts_are_not_negative_and_the_selector_selects_the_template() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"spec":{"replicas":0,"minReadySeconds":0,"revisionHistoryLimit":0}}"#, &[]),
+                (
+                    r#"{"spec":{"replicas":-1,"minReadySeconds":-1,"revisionHistoryLimit":-1}}"#,
+                    &[
+                        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+                        "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+                        "spec.revisionHistoryLimit: Invalid value: -1: must be greater than or equal to 0",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"selector":{"matchLabels":null}}}"#,
+                    &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+                ),
+                (
+                    r#"{"spec":{"selector":{"matchLabels":{"app":"z"}}}}"#,
+                    &[
+                        "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match \
+                       template `labels`",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"template":{"spec":{"restartPolicy":"OnFailure"}}}}"#,
+                    &[
+                        "spec.template.spec.restartPolicy: Unsupported value: \"OnFailure\": supported values: \
+                       \"Always\"",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn something_must_be_allowed_to_be_missing_or_too_much() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (
+                    r#"{"spec":{"strategy":{"rollingUpdate":{"maxUnavailable":"100%","maxSurge":"200%"}}}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"spec":{"strategy":{"rollingUpdate":{"maxUnavailable":"101%"}}}}"#,
+                    &[
+                        "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"101%\": must not be greater \
+                       than 100%",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"strategy":{"rollingUpdate":{"maxUnavailable":0,"maxSurge":"0%"}}}}"#,
+                    &[
+                        "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` \
+                       is 0",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"strategy":{"type":"X","rollingUpdate":null}}}"#,
+                    &[
+                        "spec.strategy: Unsupported value: {\"Type\":\"X\",\"RollingUpdate\":null}: supported \
+                       values: \"Recreate\", \"RollingUpdate\"",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"minReadySeconds":600}}"#,
+                    &[
+                        "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
+                    ],
+                ),
+                (r#"{"spec":{"minReadySeconds":599}}"#, &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_status_counts_what_can_be() {
+        let base = GOOD.replacen("{\"metadata\"", "{\"status\":{\"collisionCount\":2},\"metadata\"", 1);
+        refuses_status(
+            &definition(),
+            &base,
+            &[
+                (r#"{"status":{"replicas":2,"readyReplicas":2,"availableReplicas":2}}"#, &[]),
+                (
+                    r#"{"status":{"replicas":1,"readyReplicas":0,"availableReplicas":2,"collisionCount":1}}"#,
+                    &[
+                        "status.availableReplicas: Invalid value: 2: cannot be greater than status.replicas",
+                        "status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas",
+                        "status.collisionCount: Invalid value: 1: cannot be decremented",
+                    ],
+                ),
+                (
+                    r#"{"status":{"terminatingReplicas":-1}}"#,
+                    &["status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_no_name_of_a_host_is_warned_of() {
+        let object = changed(&definition(), GOOD, r#"{"metadata":{"name":"a.b"}}"#);
+        assert_eq!(
+            Deployment.warnings_on_create(&context(), &object),
+            [
+                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a \
+              DNS label is recommended: [must not contain dots]"
+            ]
         );
     }
 }

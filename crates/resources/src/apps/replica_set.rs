@@ -40,6 +40,7 @@ impl Strategy for ReplicaSet {
             &spec.child("minReadySeconds"),
             object.int_at(&["spec", "minReadySeconds"]),
         );
+        // The original names the wrong kind in one text about it.
         workload::required_selector(object, "deployment", &mut errors);
         workload::template_for_selector(
             object,
@@ -54,6 +55,10 @@ impl Strategy for ReplicaSet {
         let mut errors = self.validate(context, object);
         check::immutable(&mut errors, "spec.selector", object, old);
         errors
+    }
+
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        workload::name_warnings(object)
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {

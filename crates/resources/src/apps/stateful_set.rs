@@ -7,7 +7,7 @@ use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subr
 use schema::{Map, Value};
 
 use crate::core::persistent_volume_claim;
-use crate::{check, defaults, print, validation, workload};
+use crate::{check, defaults, go_form, print, validation, workload};
 
 /// `statefulsets`.
 pub fn definition() -> ResourceDef {
@@ -27,6 +27,8 @@ pub fn definition() -> ResourceDef {
         ..ResourceDef::stored("apps", "v1", "statefulsets", "StatefulSet", StatefulSet)
     }
 }
+
+const ROLLING_UPDATE: &str = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy";
 
 struct StatefulSet;
 
@@ -69,11 +71,28 @@ impl Strategy for StatefulSet {
         errors
     }
 
-    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        history_warnings(object)
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        history_warnings(object)
+    }
+
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        const COUNTS: [&str; 7] = [
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "collisionCount",
+        ];
         let path = FieldPath::root("status");
         let number = |key: &str| print::int(object, &["status", key]);
         let mut errors = Vec::new();
-        for key in ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"] {
+        for key in COUNTS {
             check::not_negative(&mut errors, &path.child(key), Some(number(key)));
         }
         for key in ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"] {
@@ -82,6 +101,12 @@ impl Strategy for StatefulSet {
                 errors.push(FieldError::invalid(&path.child(key), &number(key).into(), detail));
             }
         }
+        let available = number("availableReplicas");
+        if available > number("readyReplicas") {
+            let detail = "cannot be greater than status.readyReplicas";
+            errors.push(FieldError::invalid(&path.child("availableReplicas"), &available.into(), detail));
+        }
+        workload::collisions_only_grow(object, old, &mut errors);
         errors
     }
 
@@ -92,6 +117,19 @@ impl Strategy for StatefulSet {
         cells.extend(print::containers(object.at(&["spec", "template", "spec"])));
         cells
     }
+}
+
+fn history_warnings(object: &Value) -> Vec<String> {
+    let limit = object.int_at(&["spec", "revisionHistoryLimit"]);
+    let negative = limit.filter(|limit| *limit < 0);
+    negative
+        .map(|_| {
+            "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is \
+             recommended"
+                .to_owned()
+        })
+        .into_iter()
+        .collect()
 }
 
 /// A claim template is a whole claim, down to its kind.
@@ -132,7 +170,7 @@ fn spec(object: &Value, errors: &mut FieldErrors) {
         let policy = text(&["spec", "persistentVolumeClaimRetentionPolicy", when]);
         if !policy.is_empty() {
             let path = path.child("persistentVolumeClaimRetentionPolicy").child(when);
-            check::one_of(errors, &path, policy, &["Delete", "Retain"]);
+            check::one_of(errors, &path, policy, &["Retain", "Delete"]);
         }
     }
     check::not_negative(errors, &path.child("replicas"), object.int_at(&["spec", "replicas"]));
@@ -153,28 +191,38 @@ fn update_strategy(object: &Value, errors: &mut FieldErrors) {
         "OnDelete" => {
             if let Some(rolling) = rolling {
                 let detail = "only allowed for updateStrategy 'RollingUpdate'";
-                errors.push(FieldError::invalid(&path.child("rollingUpdate"), rolling, detail));
+                let shown = go_form::show(ROLLING_UPDATE, Some(rolling));
+                errors.push(check::invalid_shown(&path.child("rollingUpdate"), shown, detail));
             }
         }
         "RollingUpdate" => {
             if let Some(rolling) = rolling {
                 let path = path.child("rollingUpdate");
                 check::not_negative(errors, &path.child("partition"), rolling.int_at(&["partition"]));
-                if let Some(unavailable) = rolling.at(&["maxUnavailable"]) {
-                    validation::int_or_percent(errors, &path.child("maxUnavailable"), unavailable);
+                if let Some(unavailable) = check::given(rolling, &["maxUnavailable"]) {
+                    max_unavailable(errors, &path.child("maxUnavailable"), unavailable);
                 }
             }
         }
-        other => {
-            let detail = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.push(FieldError::invalid_str(&path, other, detail));
+        _ => {
+            let shown = go_form::show("io.k8s.api.apps.v1.StatefulSetUpdateStrategy", Some(strategy));
+            errors.push(check::invalid_shown(&path, shown, "must be 'RollingUpdate' or 'OnDelete'"));
         }
     }
+}
+
+fn max_unavailable(errors: &mut FieldErrors, path: &FieldPath, unavailable: &Value) {
+    validation::int_or_percent(errors, path, unavailable);
+    if validation::is_nothing(unavailable) {
+        errors.push(FieldError::invalid(path, unavailable, "cannot be 0"));
+    }
+    validation::at_most_everything(errors, path, unavailable);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{refuses, refuses_status};
 
     #[test]
     fn claims_are_whole_and_kept() {
@@ -202,5 +250,75 @@ mod tests {
         };
         assert_eq!(set("a", 1), set("a", 2));
         assert_ne!(set("a", 1), set("b", 1));
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"selector":{"matchLabels":{"app":"a"}},"serviceName":"s",
+        "template":{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}}"#;
+
+    #[test]
+    fn bounds_are_kept() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"spec":{"replicas":0,"ordinals":{"start":0},"revisionHistoryLimit":-1}}"#, &[]),
+                (
+                    r#"{"spec":{"replicas":-1,"minReadySeconds":-1,"ordinals":{"start":-1}}}"#,
+                    &[
+                        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+                        "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+                        "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"podManagementPolicy":"X","updateStrategy":{"type":"Y","rollingUpdate":null}}}"#,
+                    &[
+                        "spec.podManagementPolicy: Invalid value: \"X\": must be 'OrderedReady' or 'Parallel'",
+                        "spec.updateStrategy: Invalid value: {\"Type\":\"Y\",\"RollingUpdate\":null}: must be \
+                         'RollingUpdate' or 'OnDelete'",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"X"}}}"#,
+                    &[
+                        "spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: \"X\": supported \
+                       values: \"Retain\", \"Delete\"",
+                    ],
+                ),
+                (r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":"100%"}}}}"#, &[]),
+                (
+                    r#"{"spec":{"updateStrategy":{"rollingUpdate":{"partition":-1,"maxUnavailable":"0%"}}}}"#,
+                    &[
+                        "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or \
+                         equal to 0",
+                        "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: \"0%\": cannot be 0",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":{"partition":1}}}}"#,
+                    &[
+                        "spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":1,\"MaxUnavailable\":null}: \
+                       only allowed for updateStrategy 'RollingUpdate'",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn no_more_is_available_than_ready() {
+        refuses_status(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"status":{"replicas":2,"readyReplicas":2,"availableReplicas":2}}"#, &[]),
+                (
+                    r#"{"status":{"replicas":2,"readyReplicas":1,"availableReplicas":2}}"#,
+                    &[
+                        "status.availableReplicas: Invalid value: 2: cannot be greater than status.readyReplicas",
+                    ],
+                ),
+            ],
+        );
     }
 }

@@ -1,10 +1,10 @@
 //! `cronjobs`: jobs made by the clock.
 
-use meta::{FieldErrors, FieldPath};
+use meta::FieldErrors;
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
 use schema::Value;
 
-use super::{job, job_validation};
+use super::{cron_job_validation, job};
 use crate::{defaults, print};
 
 /// `cronjobs`.
@@ -49,15 +49,19 @@ impl Strategy for CronJob {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        job_validation::cron_job(object)
+        cron_job_validation::create(object)
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        job_validation::cron_job(object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        cron_job_validation::update(object, old)
     }
 
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
-        job_validation::cron_job_warnings(object)
+        cron_job_validation::warnings_on_create(object)
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        cron_job_validation::warnings(object)
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -77,11 +81,6 @@ impl Strategy for CronJob {
             print::label_selector(object.at(&["spec", "jobTemplate", "spec", "selector"])).into(),
         ]
     }
-}
-
-/// The path of the job's spec in a cron job.
-pub(super) fn job_spec_path() -> FieldPath {
-    FieldPath::root("spec").child("jobTemplate.spec")
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use registry::{
 };
 use schema::{Key, Map, Value};
 
-use super::job_validation;
-use crate::{check, defaults, print};
+use super::{job_status, job_validation};
+use crate::{defaults, print, workload};
 
 /// `jobs`.
 pub fn definition() -> ResourceDef {
@@ -42,8 +42,8 @@ const BACKOFF_LIMIT: i64 = 6;
 /// The same, where failures are counted per index: none.
 const BACKOFF_LIMIT_PER_INDEX: i64 = i32::MAX as i64;
 
-const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
-const NAME_LABEL: &str = "batch.kubernetes.io/job-name";
+pub(super) const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
+pub(super) const NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 const OLD_UID_LABEL: &str = "controller-uid";
 const OLD_NAME_LABEL: &str = "job-name";
 
@@ -100,7 +100,17 @@ impl Strategy for Job {
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        job_validation::status_update(object, old)
+        job_status::update(object, old)
+    }
+
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        let mut warnings = workload::name_warnings(object);
+        warnings.extend(many_indexes(object));
+        warnings
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        many_indexes(object).into_iter().collect()
     }
 
     fn warnings_on_delete(&self, options: &DeleteOptions) -> Vec<String> {
@@ -148,6 +158,20 @@ pub(super) fn template_defaults(spec: &mut Value) {
     defaults::pod::template(defaults::ensure(spec, "template"));
 }
 
+/// A warning about a job whose indexes may become too many to be told.
+fn many_indexes(object: &Value) -> Option<String> {
+    const COMPLETIONS: i64 = 100_000;
+    const PARALLELISM: i64 = 10_000;
+    let number = |key: &str| print::int(object, &["spec", key]);
+    let indexed = object.str_at(&["spec", "completionMode"]) == Some("Indexed");
+    let many = number("completions") > COMPLETIONS && number("parallelism") > PARALLELISM;
+    (indexed && many).then(|| {
+        "spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
+         Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+            .to_owned()
+    })
+}
+
 fn missing(spec: &Value, key: &str) -> bool {
     spec.at(&[key]).is_none_or(Value::is_null)
 }
@@ -177,19 +201,16 @@ fn generate_selector(object: &mut Value) {
     }
 }
 
-/// The labels and the selector a generated selector must have.
-pub(super) fn generated_labels(object: &Value) -> [(&'static str, String); 2] {
+/// The labels pods of a job are made with, those without a domain first.
+pub(super) fn generated_labels(object: &Value) -> [(&'static str, String); 4] {
     let meta = ObjectMeta::of(object);
-    [(UID_LABEL, meta.uid().to_owned()), (NAME_LABEL, meta.name().to_owned())]
+    let (uid, name) = (meta.uid(), meta.name());
+    [(OLD_UID_LABEL, uid), (OLD_NAME_LABEL, name), (UID_LABEL, uid), (NAME_LABEL, name)]
+        .map(|(key, value)| (key, value.to_owned()))
 }
 
-/// The selector made for a job.
-pub(super) fn generated_selector(object: &Value) -> Value {
-    let labels = Map::from([(UID_LABEL, ObjectMeta::of(object).uid())]);
-    Map::from([("matchLabels", labels)]).into()
-}
-
-fn has_condition(object: &Value, kind: &str) -> bool {
+/// True if the job has the condition, and it is true.
+pub(super) fn has_condition(object: &Value, kind: &str) -> bool {
     object.list_at(&["status", "conditions"]).iter().any(|condition| {
         condition.str_at(&["type"]) == Some(kind) && condition.str_at(&["status"]) == Some("True")
     })
@@ -232,15 +253,6 @@ pub(super) fn has_generated_selector(object: &Value) -> bool {
     object.bool_at(&["spec", "manualSelector"]) != Some(true)
 }
 
-/// True if the pods' labels carry what a generated selector selects by.
-pub(super) fn is_labelled(object: &Value) -> bool {
-    let labels = ["spec", "template", "metadata", "labels"];
-    let labels = object.map_at(&labels);
-    generated_labels(object).iter().all(|(key, value)| {
-        labels.is_some_and(|labels| check::same(labels.get(key), Some(&Value::from(value.as_str()))))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +283,8 @@ mod tests {
         let mut object = Value::map();
         object.set(&["metadata"], Map::from([("name", "a"), ("uid", "u")]));
         generate_selector(&mut object);
-        assert!(is_labelled(&object));
-        assert_eq!(object.at(&["spec", "selector"]), Some(&generated_selector(&object)));
+        let labels = object.map_at(&["spec", "template", "metadata", "labels"]).expect("made");
+        assert!(generated_labels(&object).iter().all(|(key, value)| labels.str(key) == Some(value)));
+        assert_eq!(object.str_at(&["spec", "selector", "matchLabels", UID_LABEL]), Some("u"));
     }
 }

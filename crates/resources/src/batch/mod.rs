@@ -1,7 +1,10 @@
 //! The group `batch`.
 
 pub mod cron_job;
+mod cron_job_validation;
+mod indexes;
 pub mod job;
+mod job_status;
 mod job_validation;
 mod schedule;
 
