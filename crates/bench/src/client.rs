@@ -17,8 +17,17 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+
+/// JSON.
+pub const JSON: &str = "application/json";
+/// Protobuf.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// What kubectl asks for.
+pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+/// A merge patch.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// The server under load and how to reach it.
 pub struct Target {
@@ -45,9 +54,25 @@ impl Target {
         Ok(Target { host, port, tls, authorization: token.map(|token| format!("Bearer {token}")) })
     }
 
+    /// True if connections are encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Opens a connection.
     pub async fn connect(self: &Arc<Target>) -> anyhow::Result<Connection> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        self.connect_over(TcpStream::connect((self.host.as_str(), self.port)).await?).await
+    }
+
+    /// Opens a connection whose kernel takes no more than a few KB that nobody reads.
+    pub async fn connect_narrow(self: &Arc<Target>) -> anyhow::Result<Connection> {
+        let address = lookup_host((self.host.as_str(), self.port)).await?.next().context("no address")?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_recv_buffer_size(4096)?;
+        self.connect_over(socket.connect(address).await?).await
+    }
+
+    async fn connect_over(self: &Arc<Target>, stream: TcpStream) -> anyhow::Result<Connection> {
         stream.set_nodelay(true)?;
         let sender = match &self.tls {
             Some(tls) => {
@@ -69,7 +94,8 @@ where
     Ok(sender)
 }
 
-fn connector(authority: Option<&Path>) -> anyhow::Result<TlsConnector> {
+/// TLS towards servers of that authority, or of any.
+pub fn connector(authority: Option<&Path>) -> anyhow::Result<TlsConnector> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -98,6 +124,7 @@ impl Connection {
         method: Method,
         path: &str,
         accept: &str,
+        content_type: &str,
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
         self.sender.ready().await?;
@@ -106,7 +133,7 @@ impl Connection {
             .uri(path)
             .header(HOST, &self.target.host)
             .header(ACCEPT, accept)
-            .header(CONTENT_TYPE, "application/json");
+            .header(CONTENT_TYPE, content_type);
         if let Some(authorization) = &self.target.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -122,8 +149,39 @@ impl Connection {
         accept: &str,
         body: Bytes,
     ) -> anyhow::Result<usize> {
+        self.exchange(method, path, accept, JSON, body).await
+    }
+
+    /// The resourceVersion of a list.
+    pub async fn revision(&mut self, path: &str) -> anyhow::Result<String> {
+        let body =
+            self.send(Method::GET, path, JSON, JSON, Bytes::new()).await?.into_body().collect().await?;
+        let list: serde_json::Value = serde_json::from_slice(&body.to_bytes())?;
+        let revision = list["metadata"]["resourceVersion"].as_str();
+        Ok(revision.with_context(|| format!("{path} has no resourceVersion"))?.to_owned())
+    }
+
+    /// As [`Connection::call`], with a body of this type.
+    pub async fn call_as(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<usize> {
+        self.exchange(method, path, JSON, content_type, body).await
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<usize> {
         let shown = format!("{method} {path}");
-        let response = self.send(method, path, accept, body).await?;
+        let response = self.send(method, path, accept, content_type, body).await?;
         let status = response.status();
         let mut body = response.into_body();
         let (mut size, mut start) = (0, Vec::new());

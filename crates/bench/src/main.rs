@@ -1,24 +1,25 @@
 //! `cargo run --release -p bench -- --help`: the same load on any server.
 //!
-//! Owns the flags and the order of the workloads; the client, the workloads
+//! Owns the flags and the order of the scenarios; the client, the scenarios
 //! and the figures of the server's process have files of their own. Compare
 //! servers as ratios within one run: machines are noisy.
 
 mod client;
+mod copier;
 mod process;
 mod report;
+mod scenarios;
 mod startup;
-mod workloads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use client::Target;
 use process::Process;
-use workloads::Load;
+use scenarios::{Kind, Load};
 
 fn main() -> anyhow::Result<()> {
     let matches = command().get_matches();
@@ -31,7 +32,7 @@ fn command() -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     Command::new("bench")
-        .about("Drives a Kubernetes API server by URL: create, get, list and watch fan-out")
+        .about("Drives a Kubernetes API server by URL and tells what it costs the server")
         .arg(flag("server", "URL", "Address, e.g. https://127.0.0.1:6443"))
         .arg(flag("startup", "BINARY", "Measures starts of this binary instead of a running server"))
         .arg(flag("starts", "N", "How many starts").default_value("5"))
@@ -40,7 +41,8 @@ fn command() -> Command {
         .arg(flag("ca", "FILE", "Authority of the server (PEM); without it the certificate is not checked"))
         .arg(flag("pid", "PID", "The server's process, for CPU and memory (same machine)"))
         .arg(flag("objects", "N", "Objects to create").default_value("1000"))
-        .arg(flag("bytes", "N", "Size of an object's payload").default_value("1500"))
+        .arg(flag("kind", "KIND", "Of the objects: pods or configmaps").default_value("pods"))
+        .arg(flag("bytes", "N", "Padding of each object").default_value("0"))
         .arg(flag("workers", "N", "Concurrent connections").default_value("16"))
         .arg(flag("gets", "N", "Get requests").default_value("20000"))
         .arg(flag("lists", "N", "Lists of everything, per media type").default_value("10"))
@@ -48,8 +50,21 @@ fn command() -> Command {
         .arg(flag("updates", "N", "Updates while watching").default_value("1000"))
         .arg(flag("rate", "N", "Updates per second; 0 is flat out").default_value("200"))
         .arg(
-            flag("only", "NAMES", "Workloads to run, comma separated")
-                .default_value("create,get,list,watch,delete"),
+            flag("only", "NAMES", "Scenarios to run in this order, comma separated")
+                .visible_alias("scenario")
+                .default_value("create,get,list,watch,delete")
+                .long_help(format!(
+                    "Scenarios to run in this order, comma separated: {}",
+                    scenarios::SCENARIOS
+                )),
+        )
+        .arg(flag("copier", "BYTES", "Runs as the copier that lists are compared with").hide(true))
+        .arg(
+            Arg::new("plain")
+                .long("plain")
+                .action(ArgAction::SetTrue)
+                .help("The copier encrypts nothing")
+                .hide(true),
         )
 }
 
@@ -61,6 +76,9 @@ async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     };
     if let Some(binary) = text("startup") {
         return startup::run(&PathBuf::from(binary), number("starts")?).await;
+    }
+    if text("copier").is_some() {
+        return copier::serve(number("copier")?, !matches.get_flag("plain")).await;
     }
     let server = text("server").context("give --server, the address of a running server, or --startup")?;
     let mut token = text("token");
@@ -80,6 +98,11 @@ async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let load = Load {
         target,
         process,
+        kind: match text("kind").as_deref() {
+            Some("pods") => Kind::Pods,
+            Some("configmaps") => Kind::ConfigMaps,
+            other => bail!("--kind: {} is neither pods nor configmaps", other.unwrap_or_default()),
+        },
         objects: number("objects")?,
         bytes: number("bytes")?,
         workers: number("workers")?.max(1),
@@ -92,14 +115,7 @@ async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     load.prepare().await?;
     let only = text("only").unwrap_or_default();
     for name in only.split(',').map(str::trim) {
-        let reports = match name {
-            "create" => load.create().await?,
-            "get" => load.get().await?,
-            "list" => load.list().await?,
-            "watch" => load.watch().await?,
-            "delete" => load.delete().await?,
-            other => bail!("--only: {other:?} is no workload; there are create, get, list, watch, delete"),
-        };
+        let reports = load.run(name).await?;
         reports.iter().for_each(report::Report::print);
     }
     Ok(())

@@ -17,7 +17,7 @@ pub struct Usage {
     pub cpu: Duration,
     /// Memory resident now, in bytes.
     pub resident_bytes: u64,
-    /// The most memory ever resident, in bytes.
+    /// The most memory resident since the peak was forgotten, in bytes.
     pub peak_bytes: u64,
 }
 
@@ -30,6 +30,12 @@ impl Process {
         let process = Process { pid };
         process.usage().with_context(|| format!("cannot read figures of process {pid}"))?;
         Ok(process)
+    }
+
+    /// From here on its peak of memory is counted anew, where the kernel allows it.
+    pub fn forget_peak(&self) {
+        // Refused to other users; then the peak is that of its whole life.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
     }
 
     /// Bytes it has written so far, to files and sockets.

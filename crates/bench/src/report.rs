@@ -29,42 +29,69 @@ pub struct Report {
     pub latencies: Histogram<u64>,
     /// The server's figures before and after.
     pub usage: Option<(Usage, Usage)>,
+    /// Tell memory for each operation, too.
+    pub per_object: bool,
 }
 
 impl Report {
+    /// A report without figures yet.
+    pub fn new(name: impl Into<String>, unit: &'static str) -> Report {
+        Report {
+            name: name.into(),
+            unit,
+            operations: 0,
+            bytes: 0,
+            elapsed: Duration::ZERO,
+            latencies: histogram(),
+            usage: None,
+            per_object: false,
+        }
+    }
+
     /// Prints the line.
     #[expect(clippy::print_stdout, reason = "printing figures is what the program is for")]
     pub fn print(&self) {
         let seconds = self.elapsed.as_secs_f64();
         let at = |q: f64| self.latencies.value_at_quantile(q) as f64 / 1000.0;
-        let mut line = format!(
-            "{:<14} {:>9} {:<10} {:>10.0}/s  ms p50 {:.2} p90 {:.2} p99 {:.2} max {:.2}",
-            self.name,
-            self.operations,
-            self.unit,
-            self.operations as f64 / seconds,
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            self.latencies.max() as f64 / 1000.0,
-        );
+        let mut line = format!("{:<22} {:>9} {:<10}", self.name, self.operations, self.unit);
+        if seconds > 0.0 {
+            line += &format!(" {:>9.0}/s", self.operations as f64 / seconds);
+        }
+        if !self.latencies.is_empty() {
+            let max = self.latencies.max() as f64 / 1000.0;
+            line += &format!("  ms p50 {:.2} p90 {:.2} p99 {:.2} max {max:.2}", at(0.5), at(0.9), at(0.99));
+        }
         if self.bytes > 0 {
-            line += &format!(
-                "  {:.1} MB, {:.0} MB/s",
-                self.bytes as f64 / 1e6,
-                self.bytes as f64 / 1e6 / seconds
-            );
+            let megabytes = self.bytes as f64 / 1e6;
+            line += &format!("  {megabytes:.1} MB, {:.0} MB/s", megabytes / seconds);
         }
         if let Some((before, after)) = self.usage {
-            let cpu = after.cpu.saturating_sub(before.cpu);
-            line += &format!(
-                "  server: {:.1} us CPU each, {:.2} s in all, {:.1} MB resident, {:.1} MB peak",
-                cpu.as_secs_f64() * 1e6 / self.operations.max(1) as f64,
-                cpu.as_secs_f64(),
-                after.resident_bytes as f64 / 1e6,
-                after.peak_bytes as f64 / 1e6,
-            );
+            line += &self.cost(before, after);
         }
         println!("{line}");
+    }
+    /// What it cost the server.
+    fn cost(&self, before: Usage, after: Usage) -> String {
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let operations = self.operations.max(1) as f64;
+        let mut line = format!("  server: {:.2} us CPU each, {cpu:.2} s in all", cpu * 1e6 / operations);
+        if self.bytes > 0 {
+            line += &format!(", {:.0} us a MB", cpu * 1e6 / (self.bytes as f64 / 1e6));
+        }
+        line += &format!(
+            ", {:.1} MB resident, peak {:.1} MB above {:.1} MB before",
+            after.resident_bytes as f64 / 1e6,
+            after.peak_bytes.saturating_sub(before.resident_bytes) as f64 / 1e6,
+            before.resident_bytes as f64 / 1e6,
+        );
+        if self.per_object {
+            let grown = after.resident_bytes.saturating_sub(before.resident_bytes) as f64;
+            line += &format!(
+                ", {:.0} bytes for each ({:.0} more than before)",
+                after.resident_bytes as f64 / operations,
+                grown / operations
+            );
+        }
+        line
     }
 }
