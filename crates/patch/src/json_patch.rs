@@ -3,7 +3,7 @@
 //! lists may be negative and count from the end.
 //!
 //! Everything is bounded: operations by [`OPERATIONS_MAX`], bytes copied by
-//! [`COPIED_BYTES_MAX`], the depth of the result by the codec's bound. Moves
+//! [`COPIED_BYTES_MAX`], time by [`SHIFTED_ITEMS_MAX`], the depth of the result by the codec's bound. Moves
 //! can build trees deeper than a stack is, so nothing here recurses into a
 //! document before it was measured.
 
@@ -21,6 +21,10 @@ use pointer::Place;
 pub const OPERATIONS_MAX: usize = 10_000;
 /// All `copy` operations of one patch together may copy this much JSON.
 pub const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// All operations of one patch together may shift this many neighbours of
+/// what they add to lists and objects or remove from them: each takes as long
+/// as its list is.
+pub const SHIFTED_ITEMS_MAX: usize = 300_000_000;
 
 /// A JSON patch that has been read.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +54,7 @@ impl JsonPatch {
 
     /// The document after all operations, or the first that fails.
     pub fn apply(&self, document: Value) -> Result<Value, PatchError> {
-        let mut run = Run { document, copied_bytes: 0 };
+        let mut run = Run { document, copied_bytes: 0, shifted_items: 0 };
         let done = self.0.iter().try_for_each(|operation| run.operate(operation));
         let done = done.and_then(|()| match tree::measure(&run.document).depth {
             depth if depth > codec::DEPTH_MAX => Err(format!("the result is nested {depth} levels deep")),
@@ -128,6 +132,7 @@ type Failure = String;
 struct Run {
     document: Value,
     copied_bytes: usize,
+    shifted_items: usize,
 }
 
 impl Run {
@@ -149,11 +154,13 @@ impl Run {
 
     /// Adds a value that may be deep; a value that was in the way is dismantled.
     fn put(&mut self, path: &str, value: Value) -> Result<(), Failure> {
-        match Place::find(&mut self.document, path) {
-            Some(mut place) => place.add(value).map(tree::discard),
-            None => {
+        let place = Place::find(&mut self.document, path).ok_or_else(|| missing("add", path));
+        let place = place.and_then(|place| count_shifted(&mut self.shifted_items, &place).map(|()| place));
+        match place {
+            Ok(mut place) => place.add(value).map(tree::discard),
+            Err(failure) => {
                 tree::discard(value);
-                Err(missing("add", path))
+                Err(failure)
             }
         }
     }
@@ -161,6 +168,7 @@ impl Run {
     fn remove(&mut self, operation: &Operation) -> Result<(), Failure> {
         let path = operation.path()?;
         let mut place = Place::find(&mut self.document, path).ok_or_else(|| missing("remove", path))?;
+        count_shifted(&mut self.shifted_items, &place)?;
         place.remove().map(tree::discard)
     }
 
@@ -180,6 +188,7 @@ impl Run {
     fn relocate(&mut self, operation: &Operation) -> Result<(), Failure> {
         let from = operation.from()?;
         let mut place = Place::find(&mut self.document, from).ok_or_else(|| missing("move", from))?;
+        count_shifted(&mut self.shifted_items, &place)?;
         let value = place.remove()?;
         match operation.path() {
             Ok(path) => self.put(path, value),
@@ -230,6 +239,14 @@ impl Operation {
     fn from(&self) -> Result<&str, Failure> {
         self.from.as_deref().ok_or_else(|| "operation missing from field".to_owned())
     }
+}
+
+fn count_shifted(shifted: &mut usize, place: &Place<'_>) -> Result<(), Failure> {
+    *shifted = shifted.saturating_add(place.neighbours_behind());
+    if *shifted > SHIFTED_ITEMS_MAX {
+        return Err(format!("operations shift more than {SHIFTED_ITEMS_MAX} items"));
+    }
+    Ok(())
 }
 
 fn missing(operation: &str, path: &str) -> Failure {

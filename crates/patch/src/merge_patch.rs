@@ -4,7 +4,7 @@
 //! Two things differ from the RFC on purpose: nulls are removed from objects
 //! inside a new list, too, and items of a list that are null stay.
 
-use schema::{Map, Value};
+use schema::{Key, Map, Value};
 
 use crate::PatchError;
 use crate::reader::{self, Strict};
@@ -44,22 +44,40 @@ fn read(bytes: &[u8], strict: Strict<'_>) -> Result<Map, PatchError> {
     }
 }
 
+/// Both are sorted: one walk over the two, however much the patch adds and removes.
 fn merge_map(document: &mut Map, patch: &Map) {
-    for (key, change) in patch.iter() {
-        if change.is_null() {
-            document.remove(key);
-            continue;
+    let mut merged: Vec<(Key, Value)> = Vec::with_capacity(document.len() + patch.len());
+    let mut changes = patch.iter().peekable();
+    for (key, value) in std::mem::take(document) {
+        while let Some((new, change)) = changes.next_if(|change| change.0 < key.as_str()) {
+            add(&mut merged, new, change);
         }
-        match (document.get_mut(key), change) {
-            (Some(Value::Map(current)), Value::Map(change)) => merge_map(current, change),
-            // The original prunes nulls from whatever it puts in place of nothing
-            // or of a scalar or list, but not from a list in place of an object.
-            (Some(current @ Value::Map(_)), _) => *current = change.clone(),
-            (Some(current), _) => *current = without_nulls(change),
-            (None, _) => {
-                document.insert(key, without_nulls(change));
-            }
+        match changes.next_if(|change| change.0 == key.as_str()) {
+            None => merged.push((key, value)),
+            Some((_, Value::Null)) => {}
+            Some((_, change)) => merged.push((key, replaced(value, change))),
         }
+    }
+    changes.for_each(|(new, change)| add(&mut merged, new, change));
+    *document = merged.into_iter().collect();
+}
+
+fn add(merged: &mut Vec<(Key, Value)>, key: &str, change: &Value) {
+    if !change.is_null() {
+        merged.push((key.into(), without_nulls(change)));
+    }
+}
+
+fn replaced(mut current: Value, change: &Value) -> Value {
+    match (&mut current, change) {
+        (Value::Map(map), Value::Map(change)) => {
+            merge_map(map, change);
+            current
+        }
+        // The original prunes nulls from whatever it puts in place of nothing
+        // or of a scalar or list, but not from a list in place of an object.
+        (Value::Map(_), _) => change.clone(),
+        (_, _) => without_nulls(change),
     }
 }
 

@@ -11,9 +11,9 @@ mod convert;
 mod lists;
 mod lookup;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{Map, Schema, TypeId, Value};
+use schema::{Key, Map, Schema, TypeId, Value};
 
 use crate::PatchError;
 use crate::go_text::go_text;
@@ -26,6 +26,8 @@ const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList";
 const SET_ORDER: &str = "$setElementOrder";
+/// Keys of a patch that are set one by one in a sorted list of keys.
+const SMALL_PATCH_KEYS: usize = 64;
 
 /// A strategic merge patch that has been read.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,16 +74,62 @@ fn merge_map(mut original: Map, mut patch: Map, node: Node<'_>) -> Result<Map, P
     }
     retain_keys(&mut original, &mut patch)?;
     lists::merge_ordered(&mut original, &mut patch, node)?;
+    if patch.len() <= SMALL_PATCH_KEYS {
+        merge_fields(&mut original, patch, node)?;
+        return Ok(original);
+    }
+    let mut tree: BTreeMap<Key, Value> = original.into_iter().collect();
+    merge_fields(&mut tree, patch, node)?;
+    Ok(tree.into_iter().collect())
+}
+
+fn merge_fields(original: &mut impl Members, patch: Map, node: Node<'_>) -> Result<(), PatchError> {
     for (key, change) in patch {
         match key.as_str().strip_prefix(DELETE_FROM) {
             Some(rest) => {
                 let name = rest.strip_prefix('/').ok_or_else(|| bad_format("primitive list"))?;
-                merge_field(&mut original, name, change, node, Purpose::DeleteItems)?;
+                merge_field(original, name, change, node, Purpose::DeleteItems)?;
             }
-            None => merge_field(&mut original, key.as_str(), change, node, Purpose::Merge)?,
+            None => merge_field(original, key.as_str(), change, node, Purpose::Merge)?,
         }
     }
-    Ok(original)
+    Ok(())
+}
+
+/// Members of an object while a patch changes them. A [`Map`] takes as long
+/// for one key as it has keys behind it, so many are changed in a tree.
+trait Members {
+    fn get_mut(&mut self, key: &str) -> Option<&mut Value>;
+    fn set(&mut self, key: &str, value: Value);
+    fn remove(&mut self, key: &str);
+}
+
+impl Members for Map {
+    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        Map::get_mut(self, key)
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        self.insert(key, value);
+    }
+
+    fn remove(&mut self, key: &str) {
+        Map::remove(self, key);
+    }
+}
+
+impl Members for BTreeMap<Key, Value> {
+    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        BTreeMap::get_mut(self, &Key::from(key))
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        self.insert(Key::from(key), value);
+    }
+
+    fn remove(&mut self, key: &str) {
+        BTreeMap::remove(self, &Key::from(key));
+    }
 }
 
 /// What the value of a patch is for.
@@ -94,7 +142,7 @@ enum Purpose {
 }
 
 fn merge_field(
-    original: &mut Map,
+    original: &mut impl Members,
     key: &str,
     change: Value,
     node: Node<'_>,
@@ -127,7 +175,7 @@ fn merge_field(
             }
         },
     };
-    original.insert(key, merged);
+    original.set(key, merged);
     Ok(())
 }
 

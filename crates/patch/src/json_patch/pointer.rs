@@ -53,6 +53,18 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// How many neighbours make room for a new value here, or close the gap of one.
+    pub(super) fn neighbours_behind(&self) -> usize {
+        match &self.container {
+            // At most: keys are sorted.
+            Container::Map(map) => map.len(),
+            Container::List(_) if self.key == "-" => 0,
+            Container::List(items) => {
+                items.len().saturating_sub(index(&self.key, items.len()).unwrap_or_default())
+            }
+        }
+    }
+
     /// Puts a value in: over what an object has, between what a list has.
     /// Gives back what it displaced, null if nothing.
     pub(super) fn add(&mut self, value: Value) -> Result<Value, Failure> {

@@ -136,6 +136,19 @@ fn operations_and_copies_are_limited() {
 /// Two moves wrap a document in one more level, so that a patch of the allowed
 /// length builds trees that a recursive drop or comparison does not survive.
 #[test]
+fn long_lists_are_shifted_only_so_often() {
+    let list = format!("[{}]", vec!["0"; 100_000].join(","));
+    let document = value(&list);
+    let outcome = |path: &str, times: usize| {
+        let patch = repeated(&format!(r#"{{"op":"add","path":"{path}","value":1}}"#), times);
+        apply(&document, patch.as_bytes()).map(|_| ())
+    };
+    assert_eq!(outcome("/0", 1000), Ok(()));
+    assert!(matches!(outcome("/0", 10_000), Err(PatchError::DoesNotApply(_))));
+    assert_eq!(outcome("/-", 10_000), Ok(()), "behind the last there is nothing to shift");
+}
+
+#[test]
 fn moves_cannot_build_a_document_deeper_than_the_bound() {
     let wrap = r#"{"op":"add","path":"/b","value":{}},{"op":"move","from":"/a","path":"/b/a"},{"op":"move","from":"/b","path":"/a"}"#;
     check_fails(r#"{"a":{}}"#, &repeated(wrap, 3000));

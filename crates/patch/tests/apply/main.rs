@@ -2,6 +2,7 @@
 
 mod custom;
 mod harness;
+mod items;
 mod kinds;
 mod managers;
 mod model;
