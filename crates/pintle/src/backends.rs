@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::server::services::{Download, OpenDownload};
 use ::server::{AskedBy, HealthCheck};
 use anyhow::{Context, anyhow, bail};
 use environment::Environment;
@@ -166,6 +167,16 @@ impl Backends {
         HealthCheck { name, asked_by, check: Arc::new(check) }
     }
 
+    /// The embedded store as admins may save it while it serves.
+    pub fn snapshots(&self) -> Vec<Download> {
+        let Some(embedded) = self.embedded.clone() else { return Vec::new() };
+        let open: OpenDownload = Arc::new(move || match embedded.snapshot() {
+            Ok(pieces) => Ok(Box::new(pieces)),
+            Err(error) => Err(error.to_string()),
+        });
+        vec![Download { path: crate::SNAPSHOT_PATH, open }]
+    }
+
     /// Closes the embedded store; its folder can be opened again when this returns.
     pub async fn close(&self) {
         if let Some(embedded) = &self.embedded {
@@ -188,14 +199,16 @@ async fn connect(
     servers: &[String],
     compaction_interval: Duration,
 ) -> anyhow::Result<Place> {
-    let options = EtcdOptions { endpoints: servers.to_vec(), tls: tls(flags)?, ..EtcdOptions::default() };
+    let options =
+        EtcdOptions { endpoints: servers.to_vec(), tls: etcd_tls(flags)?, ..EtcdOptions::default() };
     let backend = Arc::new(EtcdBackend::open(environment.clone(), options).await?);
     await_answer(environment, backend.as_ref(), servers).await?;
     let compactor = Compactor::start_shared(backend.clone(), environment, compaction_interval);
     Ok(Place { backend, compactor })
 }
 
-fn tls(flags: &EtcdFlags) -> anyhow::Result<Option<EtcdTls>> {
+/// The certificates that the flags name; none if they name none.
+pub(crate) fn etcd_tls(flags: &EtcdFlags) -> anyhow::Result<Option<EtcdTls>> {
     if flags.authorities_file.is_none() && flags.identity_files.is_none() {
         return Ok(None);
     }

@@ -67,7 +67,7 @@ impl DataFolder {
 
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.path.join("kubeconfig")
+        kubeconfig_below(&self.path)
     }
 
     /// Where the key that signs tokens of service accounts is kept.
@@ -152,6 +152,11 @@ impl DataFolder {
 /// Where the embedded store is in a data folder.
 pub fn store_below(data_folder: &Path) -> PathBuf {
     data_folder.join("store")
+}
+
+/// Where the kubeconfig is in a data folder.
+pub fn kubeconfig_below(data_folder: &Path) -> PathBuf {
+    data_folder.join("kubeconfig")
 }
 
 /// A kubeconfig with everything inside, so that the file can be copied away.

@@ -7,6 +7,7 @@ mod backends;
 mod bootstrap;
 mod cache_metrics;
 mod certificates;
+pub mod commands;
 mod data_folder;
 mod dependencies;
 pub mod flags;
@@ -27,6 +28,9 @@ pub use wiring::RuntimeResource;
 pub async fn repair(data_folder: &std::path::Path) -> Result<Repaired, OpenError> {
     storage_embedded::repair(&environment::real::environment(), &data_folder::store_below(data_folder)).await
 }
+
+/// Where an admin gets a snapshot of the embedded store; 404 over etcd.
+pub const SNAPSHOT_PATH: &str = "/pintle/snapshot";
 
 /// Version of Kubernetes whose API is served.
 pub const KUBERNETES_VERSION: &str = ::server::KUBERNETES_VERSION;

@@ -47,7 +47,11 @@ fn run() -> anyhow::Result<()> {
             let folder = repair.get_one::<PathBuf>("data-dir").context("--data-dir is required")?;
             runtime.block_on(repair_folder(folder))
         }
-        Some((_, serve)) => runtime.block_on(serve_until_signal(ServeFlags::read(serve)?)),
+        Some(("serve", serve)) => runtime.block_on(serve_until_signal(ServeFlags::read(serve)?)),
+        Some((name, given)) => {
+            let ran = runtime.block_on(pintle::commands::run(name, given));
+            ran.context("there is no such command")?
+        }
         // Without a command it serves: the shortest way to a server is no argument at all.
         None => runtime.block_on(serve_until_signal(ServeFlags::default())),
     }
@@ -64,6 +68,7 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(ServeFlags::add(serve))
         .subcommand(repair)
+        .subcommands(pintle::commands::commands())
 }
 
 /// Cuts a damaged store at the damage. What was behind it is lost to the

@@ -170,6 +170,7 @@ impl Server {
                 keys: service_accounts.keys.clone(),
             },
             health_checks: health_checks(&backends, encryption.as_ref(), stopping.clone()),
+            downloads: backends.snapshots(),
         });
         let context = || system_context(&services);
         let fresh = backends.holds_nothing().await;

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use meta::{ApiError, GroupVersionKind};
 use parking_lot::Mutex;
 use registry::Served;
@@ -16,6 +18,7 @@ use crate::filters::Exchange;
 use crate::negotiation::{self, MEDIA_TYPES, MediaType, header};
 use crate::openapi::Documents;
 use crate::respond::{self, Body, bytes};
+use crate::services::Download;
 use crate::status::Failure;
 use crate::{KUBERNETES_VERSION, discovery, encode, health, token_discovery};
 
@@ -49,11 +52,20 @@ pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failur
     if let Some(response) = health::answer(&exchange.services.health_checks, path, &exchange.query).await {
         return Some(Ok(response));
     }
+    if let Some(download) = exchange.services.downloads.iter().find(|download| download.path == path) {
+        return Some(take_away(exchange, download));
+    }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let served = exchange.services.served.load_full();
     match parts.as_slice() {
         // The original serves these from routes, which know methods; the others answer any.
-        ["version"] | [".well-known", _] | ["openid", ..] | ["api"] | ["api", _] | ["apis", _] | ["apis", _, _]
+        ["version"]
+        | [".well-known", _]
+        | ["openid", ..]
+        | ["api"]
+        | ["api", _]
+        | ["apis", _]
+        | ["apis", _, _]
             if exchange.parts.method != http::Method::GET =>
         {
             Some(Err(ApiError::MethodNotAllowed.into()))
@@ -79,6 +91,25 @@ pub async fn answer(exchange: &Exchange) -> Option<Result<Response<Body>, Failur
         ["apis", group, version] => resource_list(exchange, &served, group, version),
         _ => None,
     }
+}
+
+fn take_away(exchange: &Exchange, download: &Download) -> Result<Response<Body>, Failure> {
+    let user = &exchange.context.user;
+    if !user.groups.iter().any(|group| group == auth::SYSTEM_MASTERS) {
+        let (user, path) = (meta::field::quoted(&user.name), meta::field::quoted(download.path));
+        let message = format!("User {user} cannot get path {path}: only {} may", auth::SYSTEM_MASTERS);
+        let resource = meta::GroupResource::new("", "");
+        return Err(ApiError::Forbidden { resource, name: String::new(), message, causes: Vec::new() }.into());
+    }
+    if exchange.parts.method != http::Method::GET {
+        return Err(ApiError::MethodNotAllowed.into());
+    }
+    let pieces = (download.open)().map_err(ApiError::Internal)?;
+    let frames = futures::stream::iter(pieces.map(|piece| Ok(Frame::data(piece))));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let content_type = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(response)
 }
 
 fn resource_list(

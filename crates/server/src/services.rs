@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use environment::Environment;
 use registry::{Admission, Authorizer, Served};
 use tokio::sync::watch;
@@ -38,7 +39,21 @@ pub struct ApiServices {
     pub token_discovery: TokenDiscovery,
     /// What `/healthz`, `/livez` and `/readyz` ask.
     pub health_checks: Vec<HealthCheck>,
+    /// What admins may take away.
+    pub downloads: Vec<Download>,
 }
+
+/// Bytes that are made while they are sent. Only members of `system:masters`
+/// get them, whatever else the authorizer allows: there are secrets in them.
+pub struct Download {
+    /// Path below which nothing else is served.
+    pub path: &'static str,
+    /// Begins; the text of an error goes to the client.
+    pub open: OpenDownload,
+}
+
+/// Makes the pieces of one download.
+pub type OpenDownload = Arc<dyn Fn() -> Result<Box<dyn Iterator<Item = Bytes> + Send>, String> + Send + Sync>;
 
 /// Bounds and times of requests.
 #[derive(Clone, Debug)]

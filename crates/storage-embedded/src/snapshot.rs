@@ -113,6 +113,11 @@ impl SnapshotWriter {
         }
     }
 
+    /// True if enough was added for a frame. More is no error until it is 64 MiB.
+    pub fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
     /// Everything added since the last call, as a frame that can be read without what follows.
     pub fn cut(&mut self) -> Bytes {
         self.0.cut()
@@ -226,6 +231,14 @@ impl SnapshotReader {
                 return Ok(None);
             }
         }
+    }
+
+    /// Reads what it says first; none if more bytes are needed.
+    pub fn read_head(&mut self) -> Result<Option<SnapshotHead>, SnapshotError> {
+        if self.head.is_none() {
+            self.header()?;
+        }
+        Ok(self.head)
     }
 
     /// What it says first, as soon as that was read.

@@ -147,7 +147,7 @@ mod tests {
             ..Default::default()
         };
         // The header runs ahead of the events while a watch catches up.
-        let header = Some(wire::Header { revision: 1000 });
+        let header = Some(wire::Header { revision: 1000, ..Default::default() });
         wire::WatchResponse {
             header,
             fragment,
@@ -157,7 +157,10 @@ mod tests {
     }
 
     fn progress(revision: i64) -> wire::WatchResponse {
-        wire::WatchResponse { header: Some(wire::Header { revision }), ..Default::default() }
+        wire::WatchResponse {
+            header: Some(wire::Header { revision, ..Default::default() }),
+            ..Default::default()
+        }
     }
 
     fn batch(assembled: Assembled) -> (Vec<u64>, u64) {

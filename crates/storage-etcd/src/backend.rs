@@ -82,6 +82,31 @@ impl EtcdBackend {
         join_all(ask).await
     }
 
+    /// The id of the cluster, which its URLs may change without.
+    pub async fn cluster_id(&self) -> Result<u64, BackendError> {
+        let request = wire::RangeRequest {
+            key: Bytes::from_static(NO_KEY),
+            count_only: true,
+            ..wire::RangeRequest::default()
+        };
+        match self.call::<_, wire::RangeResponse>(wire::RANGE, request, Repeat::Freely).await {
+            Ok(answer) => Ok(answer.header.map_or(0, |header| header.cluster_id)),
+            Err(failure) => Err(self.complete(failure).await),
+        }
+    }
+
+    /// Seconds that a lease has left; none if it is not there any more.
+    pub async fn lease_seconds_left(&self, lease: LeaseId) -> Result<Option<i64>, BackendError> {
+        let request = wire::LeaseTimeToLiveRequest { id: lease.0 };
+        let answer: Result<wire::LeaseTimeToLiveResponse, Failure> =
+            self.call(wire::LEASE_TIME_TO_LIVE, request, Repeat::Freely).await;
+        match answer {
+            Ok(answer) => Ok(Some(answer.ttl).filter(|seconds| *seconds >= 0)),
+            Err(Failure::Known(BackendError::LeaseNotFound)) => Ok(None),
+            Err(failure) => Err(self.complete(failure).await),
+        }
+    }
+
     async fn call<Q, A>(&self, method: &'static str, request: Q, repeat: Repeat) -> Result<A, Failure>
     where
         Q: Message + Clone + 'static,

@@ -13,7 +13,10 @@ use registry::{
     Subresource, UserInfo,
 };
 use schema::Value;
-use server::{ApiServices, Connection, Metrics, RequestBody, RequestLimits, Stopper, handle, stopper, TokenDiscovery};
+use server::services::Download;
+use server::{
+    ApiServices, Connection, Metrics, RequestBody, RequestLimits, Stopper, TokenDiscovery, handle, stopper,
+};
 use storage::{
     BuiltinCodec, Compactor, Identity, LeaseOptions, Model, ObjectStore, ObjectStoreConfig, Storage,
 };
@@ -126,6 +129,10 @@ impl Api {
                 keys: Arc::new(Keyset::new(Box::new(|| Err("no key".to_owned())), Vec::new())),
             },
             health_checks: Vec::new(),
+            downloads: vec![Download {
+                path: "/download",
+                open: Arc::new(|| Ok(Box::new(["a", "b"].map(Bytes::from).into_iter()))),
+            }],
         };
         Api { services: Arc::new(services), stopper }
     }
