@@ -48,6 +48,8 @@ pub struct Place {
     pub backend: Arc<dyn Backend>,
     /// Compacts it.
     pub compactor: Arc<Compactor>,
+    /// The same store, where it is a cluster whose members can be asked one by one.
+    pub etcd: Option<Arc<EtcdBackend>>,
 }
 
 impl Backends {
@@ -79,7 +81,7 @@ impl Backends {
                     EmbeddedBackend::open(environment.clone(), folder, EmbeddedOptions::default()).await?;
                 let backend = Arc::new(opened);
                 let compactor = Compactor::start(backend.clone(), environment, flags.compaction_interval);
-                (Place { backend: backend.clone(), compactor }, Some(backend))
+                (Place { backend: backend.clone(), compactor, etcd: None }, Some(backend))
             }
             Some(etcd) => (connect(environment, etcd, &etcd.servers, flags.compaction_interval).await?, None),
         };
@@ -117,6 +119,12 @@ impl Backends {
         found.ok_or_else(|| anyhow!("the cluster {} was not opened", servers.join(", ")))
     }
 
+    /// Every store once, the main one first.
+    pub fn places(&self) -> Vec<&Place> {
+        let others = self.others.values().filter(|place| !Arc::ptr_eq(&place.backend, &self.main.backend));
+        [&self.main].into_iter().chain(others).collect()
+    }
+
     /// The checks of `/healthz`, `/livez` and `/readyz` (E-HLT-1).
     pub fn health_checks(&self) -> Vec<HealthCheck> {
         let kinds = [
@@ -126,9 +134,7 @@ impl Backends {
         let mut checks = Vec::new();
         for (suffix, asked_by, timeout) in kinds {
             checks.push(self.health_check(&self.main, format!("etcd{suffix}"), asked_by, timeout));
-            let others =
-                self.others.values().filter(|place| !Arc::ptr_eq(&place.backend, &self.main.backend));
-            for (n, place) in others.enumerate() {
+            for (n, place) in self.places().into_iter().skip(1).enumerate() {
                 checks.push(self.health_check(
                     place,
                     format!("etcd-override{suffix}-{n}"),
@@ -204,7 +210,7 @@ async fn connect(
     let backend = Arc::new(EtcdBackend::open(environment.clone(), options).await?);
     await_answer(environment, backend.as_ref(), servers).await?;
     let compactor = Compactor::start_shared(backend.clone(), environment, compaction_interval);
-    Ok(Place { backend, compactor })
+    Ok(Place { backend: backend.clone(), compactor, etcd: Some(backend) })
 }
 
 /// The certificates that the flags name; none if they name none.

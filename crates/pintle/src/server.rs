@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::server::{
-    ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, TokenDiscovery, stopper,
+    ApiServices, AskedBy, ConnectionLimits, HealthCheck, Metrics, RequestLimits, Stopper, TokenDiscovery,
+    stopper,
 };
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -145,10 +146,12 @@ impl Server {
         )?;
         service_accounts.look_up_in(&wired.served)?;
         let metrics = Metrics::new();
-        let main = &backends.place(&[])?.backend;
-        let caches = wired.caches;
-        metrics.append(Box::new(move |out| cache_metrics::write(&caches, out)));
-        store_metrics::register(&metrics, &flags.storage.backend, &wired.served, main)?;
+        let (caches, stores) = (wired.caches, wired.stores);
+        metrics.append(Box::new(move |out| {
+            cache_metrics::write(&caches, out);
+            store_metrics::write(&stores, out);
+        }));
+        store_metrics::register(&metrics, &flags.storage.backend, &wired.served, &backends)?;
         let (stopper, stopping) = stopper();
         let services = Arc::new(ApiServices {
             served: ArcSwap::new(wired.served.clone()),
@@ -295,7 +298,8 @@ fn authenticator(
     };
     tokens.insert(&credentials.admin_token, admin);
     let certificates = ClientCertificates::new(authorities, environment.clock.clone())?;
-    let authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(certificates), Arc::new(tokens), service_accounts.authenticator.clone()];
+    let authenticators: Vec<Arc<dyn Authenticator>> =
+        vec![Arc::new(certificates), Arc::new(tokens), service_accounts.authenticator.clone()];
     Ok(Arc::new(Union::new(authenticators, all_flags.service_accounts.audiences.clone())))
 }
 

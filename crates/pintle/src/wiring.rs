@@ -25,6 +25,7 @@ use watch_cache::{CacheConfig, CacheMetrics, WatchCache};
 use crate::backends::Backends;
 use crate::cache_metrics::CachesMetrics;
 use crate::flags::{ServeFlags, ServiceFlags, StorageFlags};
+use crate::store_metrics::StoresMetrics;
 use crate::stored_form::{self, StoredForms};
 
 /// Everything behind HTTP.
@@ -37,6 +38,8 @@ pub struct Wired {
     pub services: ServiceAllocator,
     /// What the watch caches count.
     pub caches: CachesMetrics,
+    /// What the object stores below them count.
+    pub stores: StoresMetrics,
 }
 
 /// A resource whose types are made at run time. Its objects are free-form JSON,
@@ -74,6 +77,7 @@ pub fn wire(
         storages: HashMap::new(),
         versions: versions(&definitions),
         caches: CachesMetrics::new(),
+        stores: StoresMetrics::new(),
         forms: StoredForms::new(&flags.storage.backend, &definitions, &enabled),
     };
     let services = wiring.service_allocator(&definitions, &flags.services)?;
@@ -89,10 +93,10 @@ pub fn wire(
         resources.push(wiring.serve_made(made)?);
     }
     let served = Arc::new(Served::new(resources));
-    let caches = wiring.caches;
+    let (caches, stores) = (wiring.caches, wiring.stores);
     let parts = Parts { served: &served, options: &flags.admission.options };
     let admission = flags.admission.plugins.chain(&parts)?;
-    Ok(Wired { served, admission: Arc::new(admission), services, caches })
+    Ok(Wired { served, admission: Arc::new(admission), services, caches, stores })
 }
 
 /// The versions of each stored kind, by key prefix.
@@ -124,6 +128,7 @@ struct Wiring<'a> {
     versions: HashMap<String, Vec<KindVersion>>,
     forms: StoredForms,
     caches: CachesMetrics,
+    stores: StoresMetrics,
 }
 
 impl Wiring<'_> {
@@ -155,7 +160,7 @@ impl Wiring<'_> {
         let place = self.backends.place(&[])?;
         let path_prefix = self.flags.backend.path_prefix.clone();
         let resource_prefix = format!("/{prefix}");
-        let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
+        let store = ObjectStore::new(ObjectStoreConfig {
             backend: place.backend.clone(),
             environment: self.environment.clone(),
             path_prefix: path_prefix.clone(),
@@ -169,16 +174,16 @@ impl Wiring<'_> {
             leases: LeaseOptions::default(),
             compactor: Some(place.compactor.clone()),
             allow_unsafe_deletion: self.unsafe_deletion,
-        })?);
+        })?;
         let store = Store::new(StoreConfig {
             definition: definition.clone(),
-            storage: self.cached(storage, &definition, path_prefix, &resource_prefix)?,
+            storage: self.cached(store, &definition, path_prefix, &resource_prefix)?,
             schema: schema.clone().into(),
             stored_ty: ty,
             delete_collection_workers: self.flags.delete_collection_workers,
             garbage_collection: self.flags.garbage_collection,
         });
-        let store = Some(Arc::new(store));
+        let store = Some(Arc::new(store.with_unsafe_deletion(self.unsafe_deletion)));
         Ok(Arc::new(ServedResource { definition, store, schema: schema.into(), ty, stored_ty: ty }))
     }
 
@@ -256,7 +261,7 @@ impl Wiring<'_> {
         };
         let path_prefix = config.path_prefix;
         let place = self.backends.place(&config.servers)?;
-        let storage: Arc<dyn Storage> = Arc::new(ObjectStore::new(ObjectStoreConfig {
+        let store = ObjectStore::new(ObjectStoreConfig {
             backend: place.backend.clone(),
             environment: self.environment.clone(),
             path_prefix: path_prefix.clone(),
@@ -267,8 +272,8 @@ impl Wiring<'_> {
             leases,
             compactor: Some(place.compactor.clone()),
             allow_unsafe_deletion: self.unsafe_deletion,
-        })?);
-        let storage = self.cached(storage, definition, path_prefix, &prefix)?;
+        })?;
+        let storage = self.cached(store, definition, path_prefix, &prefix)?;
         self.storages.insert(prefix, storage.clone());
         Ok(storage)
     }
@@ -276,11 +281,13 @@ impl Wiring<'_> {
     /// The storage behind a watch cache, unless the flags say otherwise.
     fn cached(
         &mut self,
-        storage: Arc<dyn Storage>,
+        store: ObjectStore,
         definition: &Arc<ResourceDef>,
         path_prefix: String,
         resource_prefix: &str,
     ) -> anyhow::Result<Arc<dyn Storage>> {
+        self.stores.push((definition.group_resource(), store.metrics().clone()));
+        let storage: Arc<dyn Storage> = Arc::new(store);
         if !self.flags.watch_cache.caches(&definition.group_resource().to_string()) {
             return Ok(storage);
         }

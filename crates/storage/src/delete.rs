@@ -8,6 +8,7 @@ use meta::Revision;
 use crate::Error;
 use crate::backend::{KeyValue, Op, TxnResponse};
 use crate::interface::{DeleteRequest, Object};
+use crate::metrics::Operation;
 use crate::store::{Inner, State, check_preconditions};
 
 /// Deletes under an optimistic lock, again and again until no one interfered.
@@ -88,7 +89,7 @@ async fn is_readable(store: &Inner, kv: &KeyValue) -> bool {
 async fn delete_if(store: &Inner, key: &str, expected: Revision) -> Result<TxnResponse, Error> {
     let bytes = Bytes::copy_from_slice(key.as_bytes());
     let failure = vec![Op::Get { key: bytes.clone() }];
-    store.txn(key, expected, Op::Delete { key: bytes }, failure).await
+    store.txn(Operation::Delete, key, expected, Op::Delete { key: bytes }, failure).await
 }
 
 fn take_found(response: &mut TxnResponse) -> Option<KeyValue> {

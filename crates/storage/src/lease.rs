@@ -8,6 +8,7 @@ use environment::Clock;
 use tokio::sync::Mutex;
 
 use crate::backend::{Backend, BackendError, LeaseId};
+use crate::metrics::StoreMetrics;
 
 /// A lease serves later objects for this share of their ttl...
 const REUSE_PERCENT: i64 = 5;
@@ -34,6 +35,7 @@ impl Default for LeaseOptions {
 pub(crate) struct Leases {
     clock: Arc<dyn Clock>,
     options: LeaseOptions,
+    metrics: Arc<StoreMetrics>,
     last: Mutex<Option<Granted>>,
 }
 
@@ -44,8 +46,8 @@ struct Granted {
 }
 
 impl Leases {
-    pub(crate) fn new(clock: Arc<dyn Clock>, options: LeaseOptions) -> Leases {
-        Leases { clock, options, last: Mutex::new(None) }
+    pub(crate) fn new(clock: Arc<dyn Clock>, options: LeaseOptions, metrics: Arc<StoreMetrics>) -> Leases {
+        Leases { clock, options, metrics, last: Mutex::new(None) }
     }
 
     /// A lease that lives at least `ttl_seconds` from now; none for 0 (or less).
@@ -72,6 +74,8 @@ impl Leases {
         }
         let ttl = ttl_seconds.saturating_add(window);
         let id = backend.lease_grant(ttl).await?;
+        // As the original counts: with the request that was one too many, which is all there is the first time.
+        self.metrics.lease_replaced(last.as_ref().map_or(1, |granted| granted.objects));
         *last = Some(Granted { id, expires: now + seconds(ttl), objects: 1 });
         Ok(id)
     }
@@ -95,7 +99,7 @@ mod tests {
     async fn granted(ttls: &[i64], advance: Duration, options: LeaseOptions) -> Vec<LeaseId> {
         let (environment, clock) = manual_environment();
         let backend = Model::new(&environment);
-        let leases = Leases::new(environment.clock.clone(), options);
+        let leases = Leases::new(environment.clock.clone(), options, Arc::default());
         let mut ids = Vec::new();
         for ttl in ttls {
             ids.push(leases.lease(&backend, *ttl).await.unwrap());
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn the_window_is_a_share_of_the_ttl_and_bounded() {
         let (environment, _) = manual_environment();
-        let leases = Leases::new(environment.clock.clone(), LeaseOptions::default());
+        let leases = Leases::new(environment.clock.clone(), LeaseOptions::default(), Arc::default());
         for (ttl, want) in [(3600, 60), (1000, 50), (10, 0), (i64::MAX, 60)] {
             assert_eq!(leases.reuse_window(ttl), want);
         }

@@ -18,6 +18,7 @@ mod interface;
 mod keys;
 mod lease;
 mod list;
+pub mod metrics;
 mod model;
 mod object_codec;
 mod predicate;

@@ -12,6 +12,7 @@ use crate::backend::{BackendError, KeyValue, RangeRequest, RangeResponse};
 use crate::continue_token::ContinueToken;
 use crate::interface::{List, ListRequest, Object};
 use crate::keys::range_of;
+use crate::metrics::Operation;
 use crate::store::{Inner, backend_error, check_lower_bound, parse_revision, too_large};
 use crate::turn;
 
@@ -42,6 +43,7 @@ struct Resolved {
 /// Lists below `key` (which then ends in a slash) or the one object at it.
 pub(crate) async fn list(store: &Inner, key: &str, options: ListRequest) -> Result<List, Error> {
     let resolved = resolve(key, &options)?;
+    store.metrics.lists.add(1);
     if options.recursive {
         Pages::new(store, key, &options, resolved).run().await
     } else {
@@ -85,13 +87,14 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
         revision: resolved.revision,
         ..RangeRequest::default()
     };
-    let response = match store.backend.range(request).await {
+    let response = match store.range(Operation::Get, request).await {
         Ok(response) => response,
         Err(error) => return Err(read_error(key, error, resolved.revision, None)),
     };
     check_lower_bound(&options.resource_version, response.revision)?;
     let revision = if resolved.revision.0 == 0 { response.revision } else { resolved.revision };
     let mut items = Vec::new();
+    store.metrics.list_fetched_objects.add(response.kvs.len() as u64);
     for kv in response.kvs {
         match matching(store, kv, options).await {
             Ok(object) => items.extend(object),
@@ -99,6 +102,7 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
             Err(error) => return Err(error),
         }
     }
+    store.metrics.list_returned_objects.add(items.len() as u64);
     Ok(List {
         revision,
         continue_token: String::new(),
@@ -109,6 +113,7 @@ async fn single(store: &Inner, key: &str, options: &ListRequest, resolved: Resol
 
 /// The object, if it matches.
 async fn matching(store: &Inner, kv: KeyValue, options: &ListRequest) -> Result<Option<Arc<Object>>, Error> {
+    store.metrics.list_evaluated_objects.add(1);
     let key = kv.key.clone();
     let object = store.readable_object(kv).await.map_err(|error| match error {
         // Whoever listed cannot know which object it was.
@@ -180,6 +185,7 @@ impl<'a> Pages<'a> {
             return Err(unreadable(self.store, &self.corrupt));
         }
         let (continue_token, remaining_item_count) = self.rest(&page)?;
+        self.store.metrics.list_returned_objects.add(self.items.len() as u64);
         Ok(List {
             revision: self.revision,
             continue_token,
@@ -231,8 +237,11 @@ impl<'a> Pages<'a> {
             limit: self.page_keys,
             ..RangeRequest::default()
         };
-        let error = match self.store.backend.range(request).await {
-            Ok(response) => return Ok(response),
+        let error = match self.store.range(Operation::List, request).await {
+            Ok(response) => {
+                self.store.metrics.list_fetched_objects.add(response.kvs.len() as u64);
+                return Ok(response);
+            }
             Err(error) => error,
         };
         let resume =

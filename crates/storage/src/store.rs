@@ -14,13 +14,16 @@ use meta::{ApiError, GroupResource, ObjectMeta, ObjectMetaMut, ResourceVersion, 
 use parking_lot::Mutex;
 use schema::Value;
 
-use crate::backend::{Backend, BackendError, Compare, KeyValue, LeaseId, Op, RangeRequest, Txn, TxnResponse};
+use crate::backend::{
+    Backend, BackendError, Compare, KeyValue, LeaseId, Op, RangeRequest, RangeResponse, Txn, TxnResponse,
+};
 use crate::compaction::Compactor;
 use crate::interface::{
     DeleteRequest, List, ListRequest, Object, Stats, Storage, UpdateRequest, Updated, Watch,
 };
 use crate::keys::{Keys, PrefixError, range_of};
 use crate::lease::{LeaseOptions, Leases};
+use crate::metrics::{Operation, StoreMetrics};
 use crate::object_codec::ObjectCodec;
 use crate::transformer::Transformer;
 use crate::{Error, delete, list, update, watch};
@@ -72,6 +75,7 @@ pub(crate) struct Inner {
     leases: Leases,
     compactor: Option<Arc<Compactor>>,
     progress_requested: Mutex<Option<Duration>>,
+    pub(crate) metrics: Arc<StoreMetrics>,
 }
 
 /// An object as it stands in the backend, readable.
@@ -95,7 +99,8 @@ impl ObjectStore {
     /// Fails on an unusable resource prefix (A-KEY-2). Touches nothing.
     pub fn new(config: ObjectStoreConfig) -> Result<ObjectStore, PrefixError> {
         let keys = Keys::new(&config.path_prefix, &config.resource_prefix)?;
-        let leases = Leases::new(config.environment.clock.clone(), config.leases);
+        let metrics = Arc::<StoreMetrics>::default();
+        let leases = Leases::new(config.environment.clock.clone(), config.leases, metrics.clone());
         let inner = Inner {
             backend: config.backend,
             environment: config.environment,
@@ -107,8 +112,14 @@ impl ObjectStore {
             leases,
             compactor: config.compactor,
             progress_requested: Mutex::new(None),
+            metrics,
         };
         Ok(ObjectStore { inner: Arc::new(inner) })
+    }
+
+    /// What this store counts.
+    pub fn metrics(&self) -> &Arc<StoreMetrics> {
+        &self.inner.metrics
     }
 }
 
@@ -123,7 +134,7 @@ impl Storage for ObjectStore {
         }
         let data = store.encode(object)?;
         let lease = store.lease(&key, ttl_seconds).await?;
-        let response = store.put_if(&key, Revision(0), data.clone(), lease).await?;
+        let response = store.put_if(Operation::Create, &key, Revision(0), data.clone(), lease).await?;
         if !response.succeeded {
             return Err(Error::KeyExists { key, revision: Revision(0) });
         }
@@ -143,7 +154,8 @@ impl Storage for ObjectStore {
         let store = &self.inner;
         let key = store.keys.prepare(asked, false)?;
         let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
-        let response = store.backend.range(request).await.map_err(|error| backend_error(&key, error))?;
+        let response =
+            store.range(Operation::Get, request).await.map_err(|error| backend_error(&key, error))?;
         check_lower_bound(resource_version, response.revision)?;
         let Some(kv) = response.kvs.into_iter().next() else { return Ok(None) };
         let object = store.readable_object(kv).await.map_err(|error| match error {
@@ -176,7 +188,8 @@ impl Storage for ObjectStore {
     async fn stats(&self) -> Result<Stats, Error> {
         let (key, end) = self.inner.keys.resource_range();
         let request = RangeRequest { key, end, count_only: true, ..RangeRequest::default() };
-        let response = self.inner.backend.range(request).await.map_err(|error| backend_error("", error))?;
+        let response = self.inner.range(Operation::ListWithCount, request).await;
+        let response = response.map_err(|error| backend_error("", error))?;
         Ok(Stats { object_count: response.count, average_size_bytes: 0 })
     }
 
@@ -225,6 +238,7 @@ impl Inner {
     /// The tree behind `data`, with its resource version.
     pub(crate) fn decode(&self, key: &[u8], data: &[u8], revision: Revision) -> Result<Value, Error> {
         let mut tree = self.codec.decode(data).map_err(|error| {
+            self.metrics.decode_errors.add(1);
             let what = format_args!("object not decodable revision={revision}");
             self.corrupt(key, what, error)
         })?;
@@ -266,7 +280,8 @@ impl Inner {
     /// Reads what stands at a key now.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<KeyValue>, Error> {
         let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
-        let response = self.backend.range(request).await.map_err(|error| backend_error(key, error))?;
+        let response =
+            self.range(Operation::Get, request).await.map_err(|error| backend_error(key, error))?;
         Ok(response.kvs.into_iter().next())
     }
 
@@ -302,6 +317,7 @@ impl Inner {
     /// Writes `data` if the key's mod revision is `expected`; else reads the key.
     pub(crate) async fn put_if(
         &self,
+        operation: Operation,
         key: &str,
         expected: Revision,
         data: Bytes,
@@ -316,11 +332,12 @@ impl Inner {
         let bytes = Bytes::copy_from_slice(key.as_bytes());
         // A create that loses needs no more than to know that it lost.
         let failure = if expected.0 == 0 { Vec::new() } else { vec![Op::Get { key: bytes.clone() }] };
-        self.txn(key, expected, Op::Put { key: bytes, value, lease }, failure).await
+        self.txn(operation, key, expected, Op::Put { key: bytes, value, lease }, failure).await
     }
 
     pub(crate) async fn txn(
         &self,
+        operation: Operation,
         key: &str,
         expected: Revision,
         op: Op,
@@ -328,14 +345,35 @@ impl Inner {
     ) -> Result<TxnResponse, Error> {
         let compare = vec![Compare::ModRevision(Bytes::copy_from_slice(key.as_bytes()), expected)];
         let txn = Txn { compare, success: vec![op], failure };
-        self.backend.txn(txn).await.map_err(|error| backend_error(key, error))
+        self.timed(operation, self.backend.txn(txn)).await.map_err(|error| backend_error(key, error))
+    }
+
+    /// Reads from the backend.
+    pub(crate) async fn range(
+        &self,
+        operation: Operation,
+        request: RangeRequest,
+    ) -> Result<RangeResponse, BackendError> {
+        self.timed(operation, self.backend.range(request)).await
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let start = self.environment.clock.monotonic();
+        let result = request.await;
+        let took = self.environment.clock.monotonic().saturating_sub(start);
+        self.metrics.requested(operation, took, result.is_err());
+        result
     }
 
     pub(crate) async fn current_revision(&self) -> Result<Revision, Error> {
         // An empty range: the cheapest read that is ordered after every acknowledged write (A-KV-11).
         let (key, _) = range_of("\0");
         let request = RangeRequest { key, count_only: true, ..RangeRequest::default() };
-        let response = self.backend.range(request).await.map_err(|error| backend_error("", error))?;
+        let response = self.range(Operation::Get, request).await.map_err(|error| backend_error("", error))?;
         Ok(response.revision)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::interface::{Object, UpdateRequest, Updated};
+use crate::metrics::Operation;
 use crate::store::{Inner, State, check_preconditions};
 
 /// Runs the loop. Unbounded: each turn means that somebody else's write won.
@@ -54,7 +55,7 @@ pub(crate) async fn guaranteed_update(
             }
         }
         let lease = store.lease(key, ttl_seconds.unwrap_or(0)).await?;
-        let response = store.put_if(key, state.revision, data.clone(), lease).await?;
+        let response = store.put_if(Operation::Update, key, state.revision, data.clone(), lease).await?;
         if response.succeeded {
             let object = Object::new(key.to_owned().into(), response.revision, data);
             return Ok(Updated { object: Arc::new(object), written: true });

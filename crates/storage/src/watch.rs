@@ -22,6 +22,7 @@ use crate::backend::{
 };
 use crate::interface::{EventType, ListRequest, Object, Predicate, Watch, WatchEvent};
 use crate::keys::range_of;
+use crate::metrics::Operation;
 use crate::store::{Inner, too_large};
 
 /// Objects read at once while the initial state is sent (B-26).
@@ -189,7 +190,8 @@ impl StoreWatch {
     async fn read_page(&mut self, key: Bytes, revision: Revision) -> Result<RangeResponse, BackendError> {
         let end = self.end.clone();
         let request = RangeRequest { key, end, revision, limit: SYNC_PAGE_KEYS, ..RangeRequest::default() };
-        self.store.backend.range(request).await
+        let operation = if self.end.is_some() { Operation::List } else { Operation::Get };
+        self.store.range(operation, request).await
     }
 
     async fn take_page(&mut self, page: Result<RangeResponse, BackendError>, lower_bound: Revision) {
@@ -261,6 +263,10 @@ impl StoreWatch {
             Some(Err(error)) => return self.fail(backend_failure(error)),
             Some(Ok(batch)) => batch,
         };
+        match batch.events.len() {
+            0 => self.store.metrics.bookmarks.add(1),
+            events => self.store.metrics.events_received.add(events as u64),
+        }
         self.batch_reached = batch.revision;
         self.events = batch.events.into_iter().collect();
         if self.events.is_empty() {

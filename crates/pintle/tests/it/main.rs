@@ -6,6 +6,7 @@
 mod bad_input;
 mod encryption;
 mod identity;
+mod metrics;
 mod over_etcd;
 mod process;
 mod refusals;

@@ -16,6 +16,7 @@ use storage::Backend;
 use storage::backend::{LeaseId, Op, RangeRequest, Txn};
 use test_server::TestServer;
 
+use crate::metrics::{scrape, value};
 use etcd::{Etcd, World, within};
 use servers::Age;
 
@@ -151,6 +152,12 @@ fn a_damaged_value_in_etcd_is_named_and_deleted() {
             client.send(Method::DELETE, &path, "application/json", options).await.unwrap()
         };
         assert_eq!(delete("{}").await.status, 500);
+        let counted = scrape(&client).await;
+        let errors = r#"apiserver_storage_decode_errors_total{group="",resource="configmaps"}"#;
+        assert!(value(&counted, errors) >= 2.0, "the list and the delete met it");
+        let member = format!("apiserver_storage_db_total_size_in_bytes{{endpoint=\"{}\"}}", etcd.urls()[0]);
+        assert!(value(&counted, &member) > 0.0, "{member}");
+        assert!(value(&counted, r#"apiserver_storage_size_bytes{storage_cluster_id="etcd-0"}"#) > 0.0);
         let gone = delete(r#"{"ignoreStoreReadErrorWithClusterBreakingPotential":true}"#).await;
         assert_eq!(gone.status, 200, "{}", gone.text());
         assert!(keys(&etcd, key).await.is_empty());
