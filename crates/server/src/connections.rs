@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::dormant::Dormant;
 use crate::filters::{Connection, handle};
 use crate::services::ApiServices;
 
@@ -160,9 +161,11 @@ impl Server {
         let mut served =
             std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let mut stopping = self.services.stopping.clone();
+        let mut stop = Dormant::new(async move { stopped(&mut stopping).await });
         let result = tokio::select! {
+            biased;
             result = served.as_mut() => result,
-            () = stopped(&mut stopping) => {
+            () = &mut stop => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }

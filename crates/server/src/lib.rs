@@ -9,6 +9,7 @@ mod body;
 mod connections;
 mod discovery;
 mod documents;
+mod dormant;
 mod duration;
 mod encode;
 pub mod filters;

@@ -83,7 +83,7 @@ impl Entry {
         };
         let own = |label: &str| matches!(label, "metadata.name" | "metadata.namespace");
         if predicate.fields.requirements().all(|wanted| own(&wanted.label)) {
-            let value = |label: &str| if label == "metadata.name" { name } else { namespace }.to_owned();
+            let value = |label: &str| if label == "metadata.name" { name } else { namespace };
             return predicate.fields.matches(value);
         }
         let known = |label: &str| own(label) || extractor.fields.iter().any(|field| field == label);
@@ -92,9 +92,9 @@ impl Entry {
         }
         let Some(facts) = self.facts(extractor) else { return false };
         predicate.fields.matches(|label| match label {
-            "metadata.name" => name.to_owned(),
-            "metadata.namespace" => namespace.to_owned(),
-            label => facts.field(extractor, label).to_owned(),
+            "metadata.name" => name,
+            "metadata.namespace" => namespace,
+            label => facts.field(extractor, label),
         })
     }
 

@@ -70,10 +70,10 @@ impl FieldSelector {
 
     /// True if the fields, as `value_of` gives them by label, compare as
     /// demanded. A field that is absent is empty.
-    pub fn matches(&self, value_of: impl Fn(&str) -> String) -> bool {
+    pub fn matches<S: AsRef<str>>(&self, value_of: impl Fn(&str) -> S) -> bool {
         self.requirements
             .iter()
-            .all(|r| (value_of(&r.label) == r.value) == (r.operator == FieldOperator::Equals))
+            .all(|r| (value_of(&r.label).as_ref() == r.value) == (r.operator == FieldOperator::Equals))
     }
 
     /// True if every object is selected.

@@ -21,6 +21,7 @@ use storage::{EventType, Watch, WatchEvent};
 use tokio::sync::watch;
 
 use super::{Target, go_type, table_style};
+use crate::dormant::Dormant;
 use crate::encode::{self, Item, Known};
 use crate::filters::Exchange;
 use crate::negotiation::{self, MediaType, MetaVersion, Output, Transform};
@@ -61,6 +62,7 @@ pub async fn watch(exchange: &Exchange, target: &Target) -> Result<Response<Body
         encoder,
         over: ending(exchange.services.environment.clock.sleep(life), exchange.services.stopping.clone()),
         done: false,
+        frame_bytes: 0,
     };
     let mut response = respond::bytes(StatusCode::OK, content_type(output.media_type), Bytes::new());
     *response.body_mut() =
@@ -96,13 +98,15 @@ struct EventStream {
     encoder: EventEncoder,
     /// Completes when the time is over or the server stops. Kept from frame to
     /// frame: to enlist with the server's signal for each frame would cost more than the frame.
-    over: BoxFuture<'static, ()>,
+    over: Dormant<()>,
     done: bool,
+    /// Room for the next frame, in bytes: it is likely to be as long as the last.
+    frame_bytes: usize,
 }
 
 /// Completes when the time is over or the server stops.
-fn ending(life: BoxFuture<'static, ()>, mut stopping: watch::Receiver<bool>) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
+fn ending(life: BoxFuture<'static, ()>, mut stopping: watch::Receiver<bool>) -> Dormant<()> {
+    Dormant::new(async move {
         let stopped = std::pin::pin!(async move {
             // A sender that is gone will never say stop.
             if stopping.wait_for(|stop| *stop).await.is_err() {
@@ -119,13 +123,17 @@ impl EventStream {
         if self.done {
             return None;
         }
-        let first = self.next_event().await?;
-        let mut out = Vec::new();
+        let first = match self.events.try_next() {
+            Some(event) => event,
+            None => self.next_event().await?,
+        };
+        let mut out = Vec::with_capacity(self.frame_bytes);
         self.put(first, &mut out);
         while !self.done && out.len() < FRAME_BYTES {
             let Some(event) = self.events.try_next() else { break };
             self.put(event, &mut out);
         }
+        self.frame_bytes = out.len().min(FRAME_BYTES / 4);
         Some((Ok(Frame::data(Bytes::from(out))), self))
     }
 
