@@ -17,7 +17,7 @@ use storage::{
 use tokio::sync::watch;
 
 use crate::entry::{Extractor, Objects};
-use crate::list::{matching, page};
+use crate::list::{Place, matching, page};
 use crate::metrics::{CacheMetrics, add};
 use crate::shared::{Generation, Phase, Shared};
 use crate::watcher::{CacheWatch, FailedWatch, Scope, Start};
@@ -91,6 +91,7 @@ impl WatchCache {
             idle
         };
         if self.shared.phase.send_if_modified(start) {
+            self.shared.begins_to_be_away();
             let feeder = crate::feed::run(self.shared.clone(), self.alive.subscribe());
             self.shared.environment.tasks.spawn("watch-cache", Box::pin(feeder));
         }
@@ -127,12 +128,21 @@ impl WatchCache {
         Ok(Some(generation))
     }
 
+    /// The same, for a revision that is known to be there; none, too, if nobody can tell how far the
+    /// cache is: waiting for the next event could be waiting for ever (C-FRE-4, C-RTE-2).
+    async fn reached(&self, revision: Revision) -> Result<Option<Arc<Generation>>, Error> {
+        if self.inner().supports_progress() {
+            return self.not_older(revision).await;
+        }
+        Ok(self.generation().await.filter(|generation| generation.reached() >= revision))
+    }
+
     /// The cached state, as new as the storage below was when this was called; none if it
     /// cannot be had, and the storage has to be asked (C-RTE-3).
     async fn consistent(&self) -> Result<Option<Arc<Generation>>, Error> {
         let current = self.inner().current_revision().await?;
         let metrics = &self.shared.metrics;
-        match self.not_older(current).await {
+        match self.reached(current).await {
             Ok(Some(generation)) => {
                 add(&metrics.consistent_reads_total, 1);
                 Ok(Some(generation))
@@ -159,11 +169,16 @@ impl WatchCache {
             let start = Some(token.start);
             return match u64::try_from(token.revision) {
                 Ok(revision) => self.exact(Revision(revision), start).await,
-                Err(_) => Ok(self.consistent().await?.map(|generation| Source::newest(&generation, start))),
+                Err(_) => {
+                    let generation = self.consistent().await?;
+                    Ok(generation.map(|generation| Source::newest(&self.shared, generation, start, None)))
+                }
             };
         }
         let newest = |generation: Option<Arc<Generation>>| {
-            generation.map(|generation| Source::newest(&generation, None))
+            let field = self.shared.trigger.as_deref();
+            let indexed = field.and_then(|field| options.predicate.fields.requires_exact(field));
+            generation.map(|generation| Source::newest(&self.shared, generation, None, indexed))
         };
         if version.is_unset() {
             return Ok(newest(self.consistent().await?));
@@ -188,9 +203,9 @@ impl WatchCache {
         if revision < self.inner().compact_revision() {
             return Ok(None);
         }
-        let Some(generation) = self.not_older(revision).await? else { return Ok(None) };
+        let Some(generation) = self.reached(revision).await? else { return Ok(None) };
         let state = generation.state_at(revision);
-        Ok(state.map(|objects| Source { generation, objects, revision, start }))
+        Ok(state.map(|all| Source { generation, objects: all.clone(), all, revision, start, indexed: false }))
     }
 
     /// A list of the one object at `key`.
@@ -208,7 +223,7 @@ impl WatchCache {
             _ => None,
         };
         let Some(generation) = generation else { return self.inner().list(key, options).await };
-        add(&self.shared.metrics.list_total, 1);
+        add(&self.shared.metrics.lists(false).total, 1);
         let (view, revision) = generation.newest();
         let found = view.objects.get::<[u8]>(full.as_bytes());
         let found = found.and_then(|entry| matching(entry, &options.predicate, &self.shared));
@@ -218,6 +233,16 @@ impl WatchCache {
             remaining_item_count: None,
             items: Box::new(found.into_iter()),
         })
+    }
+
+    /// C-INI-6: come back later.
+    fn unready(&self) -> Error {
+        ApiError::TooManyRequests {
+            message: Error::NotReady.to_string(),
+            retry_after: retry_after(self.shared.downtime()),
+            causes: Vec::new(),
+        }
+        .into()
     }
 
     /// The object of the cache, if it is the same, because others share its encodings.
@@ -234,15 +259,32 @@ impl WatchCache {
 /// Where a list reads.
 struct Source {
     generation: Arc<Generation>,
+    /// The state.
+    all: Objects,
+    /// What of it has to be looked at.
     objects: Objects,
     revision: Revision,
     start: Option<String>,
+    indexed: bool,
 }
 
 impl Source {
-    fn newest(generation: &Arc<Generation>, start: Option<String>) -> Source {
-        let (view, revision) = generation.newest();
-        Source { generation: generation.clone(), objects: view.objects.clone(), revision, start }
+    /// The newest state, found by the value of the trigger field if one is given.
+    fn newest(
+        shared: &Shared,
+        generation: Arc<Generation>,
+        start: Option<String>,
+        value: Option<&str>,
+    ) -> Source {
+        let (view, revision) = match (&shared.trigger, value) {
+            (Some(field), Some(_)) => generation.newest_indexed(field, &shared.extractor),
+            _ => generation.newest(),
+        };
+        let all = view.objects.clone();
+        let found = value.and_then(|value| Some(view.index.as_ref()?.objects(value)));
+        let indexed = found.is_some();
+        let objects = found.unwrap_or_else(|| all.clone());
+        Source { generation, all, objects, revision, start, indexed }
     }
 }
 
@@ -271,6 +313,14 @@ impl Storage for WatchCache {
 
     async fn list(&self, key: &str, options: ListRequest) -> Result<List, Error> {
         let full = self.keys.prepare(key, options.recursive)?;
+        if self.generation().await.is_none() {
+            // Only what cannot be big goes below while the cache is not there (C-INI-6).
+            let unreadable = *self.shared.phase.borrow() == Phase::Unreadable;
+            if !unreadable && (options.limit == 0 || !options.predicate.is_empty()) {
+                return Err(self.unready());
+            }
+            return self.inner().list(key, options).await;
+        }
         if !options.recursive {
             return self.single(key, &full, options).await;
         }
@@ -280,11 +330,16 @@ impl Storage for WatchCache {
         // C-LST-6.
         let limit = if options.resource_version.is_zero() { 0 } else { options.limit };
         let options = ListRequest { limit, ..options };
-        let Source { generation, objects, revision, start } = source;
-        let kept = (limit > 0).then(|| objects.clone());
-        let list = page(&self.shared, objects, revision, full, start, &options)?;
-        if let Some(objects) = kept.filter(|_| !list.continue_token.is_empty()) {
-            generation.pin(revision, &objects);
+        let Source { generation, all, objects, revision, start, indexed } = source;
+        add(&self.shared.metrics.lists(indexed).total, 1);
+        let list = page(
+            &self.shared,
+            Place { all: all.clone(), objects, revision, prefix: full, start, indexed },
+            &options,
+        )?;
+        if !list.continue_token.is_empty() {
+            // The next page asks for the whole state: it does not know of an index.
+            generation.pin(revision, &all);
         }
         Ok(list)
     }
@@ -298,7 +353,7 @@ impl Storage for WatchCache {
         let full = self.keys.prepare(key, options.recursive)?;
         let version = &options.resource_version;
         let Ok(asked) = version.parse() else { return self.inner().watch(key, options).await };
-        let Some(generation) = self.generation().await else { return Err(unready()) };
+        let Some(generation) = self.generation().await else { return Err(self.unready()) };
         let initial = options.send_initial_events.unwrap_or(asked.0 == 0);
         let needed = match options.send_initial_events {
             Some(true) if version.is_unset() => self.inner().current_revision().await?,
@@ -306,6 +361,10 @@ impl Storage for WatchCache {
             Some(false) if asked.0 == 0 => self.inner().current_revision().await?,
             _ => Revision(0),
         };
+        if needed > generation.reached() && !self.inner().supports_progress() {
+            // The cache may never learn that it is new enough. The storage below knows (B-24 would be an error).
+            return self.inner().watch(key, options).await;
+        }
         if initial || asked.0 == 0 {
             match self.shared.wait_until(&generation, needed).await {
                 Ok(()) => {}
@@ -345,7 +404,7 @@ impl Storage for WatchCache {
 
     fn readiness(&self) -> Result<(), Error> {
         match *self.shared.phase.borrow() {
-            Phase::Failed => Err(Error::NotReady),
+            Phase::Failed | Phase::Unreadable => Err(Error::NotReady),
             Phase::Idle | Phase::Filling | Phase::Ready => self.inner().readiness(),
         }
     }
@@ -367,12 +426,25 @@ impl Storage for WatchCache {
     }
 }
 
-/// C-INI-6: come back soon.
-fn unready() -> Error {
-    ApiError::TooManyRequests {
-        message: Error::NotReady.to_string(),
-        retry_after: Duration::from_secs(1),
-        causes: Vec::new(),
+/// After which time a client should come back to a cache that has been away for `downtime` (C-INI-6).
+fn retry_after(downtime: Duration) -> Duration {
+    const LONGEST_SECONDS: f64 = 30.0;
+    let seconds = (0.06 * downtime.as_secs_f64()).exp().floor().clamp(1.0, LONGEST_SECONDS);
+    Duration::from_secs(seconds as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_cache_is_away_the_later_clients_come_back() {
+        for (downtime, wait) in [(0, 1), (11, 1), (12, 2), (30, 6), (56, 28), (57, 30), (10_000, 30)] {
+            assert_eq!(
+                retry_after(Duration::from_secs(downtime)),
+                Duration::from_secs(wait),
+                "after {downtime} s"
+            );
+        }
     }
-    .into()
 }

@@ -45,6 +45,7 @@ async fn feed(shared: &Shared) {
                 let why = follow(shared, &generation, watch).await;
                 tracing::info!(resource = shared.resource_prefix, %why, "the watch cache is filled anew");
                 shared.generation.store(None);
+                shared.begins_to_be_away();
                 generation.close(shared.environment.clock.monotonic());
             }
             Err(error) => {
@@ -53,7 +54,9 @@ async fn feed(shared: &Shared) {
                 if failures > 1 {
                     tracing::warn!(resource = shared.resource_prefix, %error, "the watch cache cannot be filled");
                 }
-                shared.phase.send_replace(Phase::Failed);
+                let away =
+                    matches!(error, Error::Unreachable { .. } | Error::Timeout { .. } | Error::NotReady);
+                shared.phase.send_replace(if away { Phase::Failed } else { Phase::Unreadable });
                 shared.environment.clock.sleep(RETRY_INTERVAL).await;
             }
         }

@@ -21,6 +21,7 @@ mod cache;
 mod consistency;
 mod entry;
 mod feed;
+mod index;
 mod interest;
 mod list;
 mod log;
@@ -29,4 +30,4 @@ mod shared;
 mod watcher;
 
 pub use cache::{CacheConfig, WatchCache};
-pub use metrics::{CacheMetrics, METRICS, Metric, MetricKind};
+pub use metrics::{CacheMetrics, ListMetrics, METRICS, Metric, MetricKind, ReadWait};

@@ -68,28 +68,76 @@ impl Iterator for Walk {
     }
 }
 
-/// Lists what lies below `prefix` in a snapshot that stands for `revision`.
-pub(crate) fn page(
-    shared: &Arc<Shared>,
-    objects: Objects,
-    revision: Revision,
-    prefix: String,
-    start: Option<String>,
-    request: &ListRequest,
-) -> Result<List, Error> {
-    add(&shared.metrics.list_total, 1);
+/// Where in a snapshot a list looks.
+pub(crate) struct Place {
+    /// The snapshot.
+    pub(crate) all: Objects,
+    /// The same, or the part of it an index found.
+    pub(crate) objects: Objects,
+    /// What it stands for.
+    pub(crate) revision: Revision,
+    /// What the keys begin with.
+    pub(crate) prefix: String,
+    /// The key to go on from.
+    pub(crate) start: Option<String>,
+    /// An index found `objects`.
+    pub(crate) indexed: bool,
+}
+
+/// Lists what lies in a place.
+pub(crate) fn page(shared: &Arc<Shared>, place: Place, request: &ListRequest) -> Result<List, Error> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
     if limit > 0 {
-        return limited(shared, objects, revision, prefix, start, request, limit);
+        return limited(shared, place, request, limit);
     }
-    let walk = Walk::new(objects, prefix, start);
-    let items: storage::ListItems = if request.predicate.is_empty() {
-        Box::new(walk.map(|entry| entry.object().clone()))
-    } else {
-        let (shared, predicate) = (shared.clone(), request.predicate.clone());
-        Box::new(walk.filter_map(move |entry| matching(&entry, &predicate, &shared)))
-    };
+    let revision = place.revision;
+    let walk = Walk::new(place.objects, place.prefix, place.start);
+    let counted = Counted { shared: shared.clone(), indexed: place.indexed, fetched: 0, returned: 0 };
+    let predicate = (!request.predicate.is_empty()).then(|| request.predicate.clone());
+    let items: storage::ListItems = Box::new(Unlimited { walk, predicate, counted });
     Ok(List { revision, continue_token: String::new(), remaining_item_count: None, items })
+}
+
+/// The items of a list without a limit, counted when it is over or given up.
+struct Unlimited {
+    walk: Walk,
+    predicate: Option<Predicate>,
+    counted: Counted,
+}
+
+impl Iterator for Unlimited {
+    type Item = Arc<Object>;
+
+    fn next(&mut self) -> Option<Arc<Object>> {
+        loop {
+            let entry = self.walk.next()?;
+            self.counted.fetched += 1;
+            let found = match &self.predicate {
+                None => Some(entry.object().clone()),
+                Some(predicate) => matching(&entry, predicate, &self.counted.shared),
+            };
+            if found.is_some() {
+                self.counted.returned += 1;
+                return found;
+            }
+        }
+    }
+}
+
+/// How many objects a list has looked at and returned; told when it is dropped.
+struct Counted {
+    shared: Arc<Shared>,
+    indexed: bool,
+    fetched: usize,
+    returned: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let metrics = &self.shared.metrics;
+        add(&metrics.lists(self.indexed).fetched_objects, self.fetched);
+        add(&metrics.list_returned_objects_total, self.returned);
+    }
 }
 
 /// The object, if it matches.
@@ -97,27 +145,26 @@ pub(crate) fn matching(entry: &Entry, predicate: &Predicate, shared: &Shared) ->
     entry.matches(predicate, &shared.extractor).then(|| entry.object().clone())
 }
 
-fn limited(
-    shared: &Arc<Shared>,
-    objects: Objects,
-    revision: Revision,
-    prefix: String,
-    start: Option<String>,
-    request: &ListRequest,
-    limit: usize,
-) -> Result<List, Error> {
-    let mut walk = Walk::new(objects.clone(), prefix.clone(), start);
+fn limited(shared: &Arc<Shared>, place: Place, request: &ListRequest, limit: usize) -> Result<List, Error> {
+    let Place { all, objects, revision, prefix, start, indexed } = place;
+    let mut counted = Counted { shared: shared.clone(), indexed, fetched: 0, returned: 0 };
+    let mut walk = Walk::new(objects, prefix.clone(), start);
     let mut items = Vec::with_capacity(limit.min(1000));
-    let (mut last, mut looked_at) = (None, 0);
+    let mut last = None;
     while items.len() < limit {
         let Some(entry) = walk.next() else { break };
-        looked_at += 1;
+        counted.fetched += 1;
         items.extend(matching(&entry, &request.predicate, shared));
         last = Some(entry);
     }
-    add(&shared.metrics.list_fetched_objects_total, looked_at);
-    add(&shared.metrics.list_returned_objects_total, items.len());
-    let more = items.len() == limit && walk.next().is_some();
+    counted.returned = items.len();
+    // What an index passes over counts too: with and without it the pages are the same.
+    let beyond = |last: &Entry| {
+        let after = (Bound::Excluded(last.key().as_ref()), Bound::Unbounded);
+        all.range::<_, [u8]>(after).next().is_some_and(|next| next.key().starts_with(prefix.as_bytes()))
+    };
+    let full = items.len() == limit;
+    let more = full && (walk.next().is_some() || indexed && last.as_ref().is_some_and(beyond));
     let (mut continue_token, mut remaining_item_count) = (String::new(), None);
     if more && let Some(last) = last {
         continue_token = token(&last, revision, &prefix)?;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of one resource. Each is named after its metric.
 #[derive(Debug, Default)]
 pub struct CacheMetrics {
-    /// `apiserver_cache_list_total`: lists answered from memory.
-    pub list_total: AtomicU64,
-    /// `apiserver_cache_list_fetched_objects_total`: objects looked at for lists that had to look.
-    pub list_fetched_objects_total: AtomicU64,
+    /// Lists that looked at everything below their prefix.
+    pub scanned_lists: ListMetrics,
+    /// Lists that an index told what to look at.
+    pub indexed_lists: ListMetrics,
     /// `apiserver_cache_list_returned_objects_total`.
     pub list_returned_objects_total: AtomicU64,
     /// `apiserver_init_events_total`: initial events of watches.
@@ -28,10 +28,8 @@ pub struct CacheMetrics {
     pub consistent_reads_total: AtomicU64,
     /// `apiserver_watch_cache_consistent_read_total{success="true",fallback="true"}`.
     pub consistent_reads_fallback_total: AtomicU64,
-    /// `apiserver_watch_cache_read_wait_seconds`, count of waits.
-    pub read_waits_total: AtomicU64,
-    /// `apiserver_watch_cache_read_wait_seconds`, sum in microseconds.
-    pub read_wait_microseconds_total: AtomicU64,
+    /// `apiserver_watch_cache_read_wait_seconds`: reads of a revision by how long they waited for it.
+    pub read_wait: ReadWait,
     /// `watch_cache_capacity`: events the log may hold.
     pub capacity: AtomicU64,
     /// `watch_cache_capacity_increase_total`.
@@ -46,6 +44,46 @@ pub struct CacheMetrics {
     pub consistency_checks_error_total: AtomicU64,
     /// `apiserver_registered_watchers`: watches open now.
     pub watchers: AtomicU64,
+}
+
+/// Lists of one way of looking.
+#[derive(Debug, Default)]
+pub struct ListMetrics {
+    /// `apiserver_cache_list_total`: lists answered from memory.
+    pub total: AtomicU64,
+    /// `apiserver_cache_list_fetched_objects_total`: objects looked at.
+    pub fetched_objects: AtomicU64,
+}
+
+/// How long reads waited for the revision they asked for.
+#[derive(Debug, Default)]
+pub struct ReadWait {
+    /// Reads by the first bound of [`ReadWait::BOUNDS_SECONDS`] they stayed within; the last beyond all.
+    pub reads: [AtomicU64; ReadWait::BOUNDS_SECONDS.len() + 1],
+    /// Sum of all waits.
+    pub microseconds: AtomicU64,
+}
+
+impl ReadWait {
+    /// Upper bounds of the buckets, the original's.
+    pub const BOUNDS_SECONDS: [f64; 13] =
+        [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0];
+
+    pub(crate) fn observe(&self, waited: std::time::Duration) {
+        let bounds = &Self::BOUNDS_SECONDS;
+        let bucket = bounds.iter().position(|bound| waited.as_secs_f64() <= *bound).unwrap_or(bounds.len());
+        self.reads[bucket].fetch_add(1, Ordering::Relaxed);
+        if !waited.is_zero() {
+            self.microseconds.fetch_add(waited.as_micros() as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl CacheMetrics {
+    /// Those of lists with or without an index.
+    pub(crate) fn lists(&self, indexed: bool) -> &ListMetrics {
+        if indexed { &self.indexed_lists } else { &self.scanned_lists }
+    }
 }
 
 /// Type of a metric.
@@ -71,18 +109,33 @@ pub struct Metric {
     pub value: fn(&CacheMetrics) -> &AtomicU64,
 }
 
+const SCANNED: &str = "index=\"\"";
+/// The one index there is: fields are named `f:<field>`, as the original names its indexes.
+const INDEXED: &str = "index=\"f:spec.nodeName\"";
+
 /// All metrics of a cache; those of one name stand together.
 pub const METRICS: &[Metric] = &[
-    counter("apiserver_cache_list_total", "Lists answered from the watch cache.", "", |m| &m.list_total),
+    counter("apiserver_cache_list_total", "Lists answered from the watch cache.", SCANNED, |m| {
+        &m.scanned_lists.total
+    }),
+    counter("apiserver_cache_list_total", "Lists answered from the watch cache.", INDEXED, |m| {
+        &m.indexed_lists.total
+    }),
     counter(
         "apiserver_cache_list_fetched_objects_total",
-        "Objects looked at for limited lists from the watch cache.",
-        "",
-        |m| &m.list_fetched_objects_total,
+        "Objects looked at for lists from the watch cache.",
+        SCANNED,
+        |m| &m.scanned_lists.fetched_objects,
+    ),
+    counter(
+        "apiserver_cache_list_fetched_objects_total",
+        "Objects looked at for lists from the watch cache.",
+        INDEXED,
+        |m| &m.indexed_lists.fetched_objects,
     ),
     counter(
         "apiserver_cache_list_returned_objects_total",
-        "Objects returned by limited lists from the watch cache.",
+        "Objects returned by lists from the watch cache.",
         "",
         |m| &m.list_returned_objects_total,
     ),

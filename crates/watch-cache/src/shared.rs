@@ -20,6 +20,7 @@ use storage::{Error, EventType, Storage, WatchEvent};
 use tokio::sync::{Notify, watch};
 
 use crate::entry::{Entry, Extractor, Objects};
+use crate::index::Index;
 use crate::interest::Subject;
 use crate::log::{Event, Log};
 use crate::metrics::{CacheMetrics, add};
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// None until initialised, and while it cannot be.
     pub(crate) generation: ArcSwapOption<Generation>,
     pub(crate) phase: watch::Sender<Phase>,
+    /// Since when there has been no generation, on the monotonic clock.
+    away_since: Mutex<Duration>,
     /// When progress was last asked for, on the monotonic clock.
     progress_asked: Mutex<Option<Duration>>,
 }
@@ -60,8 +63,11 @@ pub(crate) enum Phase {
     Filling,
     /// Serves.
     Ready,
-    /// Could not be filled; tried again after a second.
+    /// Could not be filled, because the storage below is away; tried again after a second.
     Failed,
+    /// Could not be filled, because of what is stored; tried again after a second.
+    /// The storage below says best what is wrong.
+    Unreadable,
 }
 
 /// The cached state between two initialisations.
@@ -84,6 +90,8 @@ pub(crate) struct View {
     /// Of the last change.
     pub(crate) revision: Revision,
     pub(crate) objects: Objects,
+    /// The same by the value of the trigger field; none until somebody lists so.
+    pub(crate) index: Option<Index>,
 }
 
 impl Shared {
@@ -104,13 +112,27 @@ impl Shared {
             metrics,
             generation: ArcSwapOption::empty(),
             phase: watch::Sender::new(Phase::Idle),
+            away_since: Mutex::default(),
             progress_asked: Mutex::new(None),
         }
+    }
+
+    /// From now on there is no generation.
+    pub(crate) fn begins_to_be_away(&self) {
+        *self.away_since.lock() = self.environment.clock.monotonic();
+    }
+
+    /// How long there has been no generation; meaningless while there is one.
+    pub(crate) fn downtime(&self) -> Duration {
+        self.environment.clock.monotonic().saturating_sub(*self.away_since.lock())
     }
 
     /// Waits until the cache holds everything up to `revision`; fails after a while (C-FRE-1).
     pub(crate) async fn wait_until(&self, generation: &Generation, revision: Revision) -> Result<(), Error> {
         if generation.reached() >= revision {
+            if revision.0 > 0 {
+                self.metrics.read_wait.observe(Duration::ZERO);
+            }
             return Ok(());
         }
         let clock = &self.environment.clock;
@@ -124,11 +146,11 @@ impl Shared {
             let reached = generation.reached();
             let waited = clock.monotonic().saturating_sub(start);
             if reached >= revision {
-                add(&self.metrics.read_waits_total, 1);
-                add(&self.metrics.read_wait_microseconds_total, waited.as_micros() as usize);
+                self.metrics.read_wait.observe(waited);
                 return Ok(());
             }
             if waited >= FRESHNESS_PATIENCE {
+                self.metrics.read_wait.observe(waited);
                 return Err(too_large(revision, reached));
             }
             let glance = generation.tracker.is_some() && round < GLANCES_MAX;
@@ -165,6 +187,7 @@ impl Shared {
         let mut log = generation.log.write();
         let view = generation.view.load_full();
         let (mut objects, mut revision) = (view.objects.clone(), view.revision);
+        let mut index = view.index.clone();
         let (mut reached, mut failure, mut changes) = (Revision(0), None, 0);
         for event in batch {
             match event {
@@ -176,6 +199,9 @@ impl Shared {
                         let entry = Entry::new(object);
                         Event::put(now, objects.insert(entry.clone()), entry)
                     };
+                    if let (Some(index), Some(field)) = (&mut index, &self.trigger) {
+                        index.replace(event.old.as_ref(), event.new.as_ref(), field, &self.extractor);
+                    }
                     self.dispatch(&mut log, event, &objects);
                     changes += 1;
                 }
@@ -184,7 +210,7 @@ impl Shared {
             }
         }
         if changes > 0 {
-            generation.view.store(Arc::new(View { revision, objects }));
+            generation.view.store(Arc::new(View { revision, objects, index }));
             add(&self.metrics.events_received_total, changes);
         }
         drop(log);
@@ -222,7 +248,7 @@ impl Shared {
 impl Generation {
     pub(crate) fn new(objects: Objects, revision: Revision, tracker: Option<Arc<dyn Tracker>>) -> Generation {
         Generation {
-            view: ArcSwap::from_pointee(View { revision, objects }),
+            view: ArcSwap::from_pointee(View { revision, objects, index: None }),
             reached: AtomicU64::new(revision.0),
             tracker,
             progressed: Notify::new(),
@@ -261,6 +287,24 @@ impl Generation {
         let reached = self.reached();
         let view = self.view.load_full();
         let revision = reached.max(view.revision);
+        (view, revision)
+    }
+
+    /// The same as [`Generation::newest`], with the index by `field`.
+    pub(crate) fn newest_indexed(&self, field: &str, extractor: &Extractor) -> (Arc<View>, Revision) {
+        let (view, revision) = self.newest();
+        if view.index.is_some() {
+            return (view, revision);
+        }
+        // The lock keeps the view from changing while its index is made.
+        let _log = self.log.write();
+        let (view, revision) = self.newest();
+        if view.index.is_some() {
+            return (view, revision);
+        }
+        let index = Some(Index::of(&view.objects, field, extractor));
+        let view = Arc::new(View { revision: view.revision, objects: view.objects.clone(), index });
+        self.view.store(view.clone());
         (view, revision)
     }
 

@@ -222,3 +222,41 @@ async fn a_cache_that_nobody_reads_is_not_filled() {
     pods.names(recursive()).await;
     assert_eq!(pods.metrics.initializations_total.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test]
+async fn lists_of_one_node_look_at_its_pods_only_and_find_what_a_scan_finds() {
+    let pods = Pods::new();
+    for n in 0..40 {
+        pods.create(&format!("p{n:02}"), &format!("n{}", n % 4)).await;
+    }
+    let of_node = |node: &str, limit: u64| {
+        let fields = FieldSelector::equals("spec.nodeName", node);
+        let predicate = Predicate { fields, attributes: Some(Arc::new(NodeName)), ..Predicate::default() };
+        ListRequest { predicate, limit, ..recursive() }
+    };
+    let fetched = || pods.metrics.indexed_lists.fetched_objects.load(Ordering::Relaxed);
+    let (names, list) = pods.names(of_node("n1", 0)).await;
+    drop(list);
+    assert_eq!(names, ["p01", "p05", "p09", "p13", "p17", "p21", "p25", "p29", "p33", "p37"]);
+    assert_eq!(fetched(), 10);
+    // The index follows what happens after it was made.
+    pods.change("p01", "n9").await;
+    pods.create("p99", "n1").await;
+    drop(pods.names(recursive()).await);
+    let (names, _) = pods.names(of_node("n1", 0)).await;
+    assert_eq!(names, ["p05", "p09", "p13", "p17", "p21", "p25", "p29", "p33", "p37", "p99"]);
+    assert_eq!(pods.names(of_node("n9", 0)).await.0, ["p01"]);
+    assert_eq!(pods.names(of_node("nowhere", 0)).await.0, Vec::<String>::new());
+    // Page by page, where only the first page knows of the index.
+    let (mut all, mut token) = (Vec::new(), String::new());
+    loop {
+        let request = ListRequest { continue_token: token.clone(), ..of_node("n1", 3) };
+        let (names, list) = pods.names(request).await;
+        all.extend(names);
+        token = list.continue_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(all, ["p05", "p09", "p13", "p17", "p21", "p25", "p29", "p33", "p37", "p99"]);
+}
