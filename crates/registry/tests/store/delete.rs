@@ -233,8 +233,13 @@ async fn a_dry_run_of_a_delete_removes_nothing_and_checks_everything() {
     for def in [config_maps(), config_maps_with(Graceful), config_maps_with(Steps)] {
         let mut harness = Harness::new(def);
         let created = harness.create(config_map("a")).await.expect("created");
-        harness.delete("a", dry_run()).await.expect("would go");
+        let shown = harness.delete("a", dry_run()).await.expect("would go");
+        assert_eq!(shown.uid, ObjectMeta::of(&created).uid());
         assert_eq!(harness.get("a").await, Ok(created));
+        assert!(matches!(harness.delete("b", dry_run()).await, Err(ApiError::NotFound { .. })));
+        let preconditions = Preconditions { uid: Some("other".into()), resource_version: None };
+        let refused = harness.delete("a", DeleteOptions { preconditions, ..dry_run() }).await;
+        assert!(matches!(refused, Err(ApiError::Conflict { .. })));
         harness.context.admission = Arc::new(Refuses(Operation::Delete));
         assert!(matches!(harness.delete("a", dry_run()).await, Err(ApiError::BadRequest(_))));
         assert!(matches!(harness.delete("a", DeleteOptions::default()).await, Err(ApiError::BadRequest(_))));

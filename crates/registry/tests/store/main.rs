@@ -5,6 +5,7 @@ mod allocation;
 mod create;
 mod delete;
 mod harness;
+mod interference;
 mod read;
 mod unsafe_delete;
 mod update;

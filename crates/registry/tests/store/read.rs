@@ -1,8 +1,8 @@
 //! Get, list, watch.
 
-use meta::ApiError;
-use meta::options::ListOptions;
+use meta::options::{GetOptions, ListOptions, ResourceVersionMatch};
 use meta::selector::{FieldSelector, LabelSelector};
+use meta::{ApiError, ResourceVersion};
 use storage::{EventType, WatchEvent};
 
 use crate::harness::{Harness, config_map, config_maps, labels};
@@ -73,4 +73,52 @@ async fn a_watch_of_one_name_sees_only_that_object() {
     harness.create(config_map("b")).await.expect("created");
     let Some(WatchEvent::Change(EventType::Added, object)) = watch.next().await else { panic!("added") };
     assert!(object.key.ends_with(b"/ns/b"));
+}
+
+/// D-GET-1, D-LST-2, D-WAT-1.
+#[tokio::test]
+async fn versions_pages_and_initial_events_are_asked_of_the_storage() {
+    let harness = Harness::new(config_maps());
+    let first = harness.create(config_map("a")).await.expect("created");
+    let first = meta::ObjectMeta::of(&first).resource_version();
+    let last = harness.create(config_map("b")).await.expect("created");
+    let last = meta::ObjectMeta::of(&last).resource_version();
+    let future = ResourceVersion("1000".into());
+    let at = |resource_version: &ResourceVersion, resource_version_match| ListOptions {
+        resource_version: resource_version.clone(),
+        resource_version_match,
+        ..ListOptions::default()
+    };
+    let not_yet = |error: ApiError| matches!(error, ApiError::TooLargeResourceVersion { .. });
+    assert_eq!(names(&harness, &at(&first, ResourceVersionMatch::Exact)).await, ["ns/a"]);
+    assert_eq!(names(&harness, &at(&first, ResourceVersionMatch::NotOlderThan)).await, ["ns/a", "ns/b"]);
+    for kind in [ResourceVersionMatch::Unset, ResourceVersionMatch::Exact, ResourceVersionMatch::NotOlderThan]
+    {
+        let error = harness.store.list(&harness.context, &at(&future, kind)).await.err();
+        assert!(error.is_some_and(not_yet), "{kind:?}");
+    }
+    for (resource_version, found) in [(first, true), (last, true), (future, false)] {
+        let options = GetOptions { resource_version };
+        let got = harness.store.get(&harness.context, "a", &options).await;
+        assert_eq!(got.is_ok(), found);
+        assert!(got.err().is_none_or(not_yet));
+    }
+    let mut options = ListOptions { limit: 1, ..ListOptions::default() };
+    let page = harness.store.list(&harness.context, &options).await.expect("listed");
+    assert_eq!(page.remaining_item_count, Some(1));
+    options.continue_token = page.continue_token;
+    assert_eq!(names(&harness, &options).await, ["ns/b"]);
+
+    let options = ListOptions {
+        send_initial_events: Some(true),
+        allow_watch_bookmarks: true,
+        resource_version_match: ResourceVersionMatch::NotOlderThan,
+        ..ListOptions::default()
+    };
+    let mut watch = harness.store.watch(&harness.context, &options).await.expect("open");
+    for _ in 0..2 {
+        assert!(matches!(watch.next().await, Some(WatchEvent::Change(EventType::Added, _))));
+    }
+    let end = watch.next().await;
+    assert!(matches!(end, Some(WatchEvent::Bookmark { initial_events_end: true, .. })), "{end:?}");
 }

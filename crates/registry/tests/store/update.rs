@@ -202,6 +202,13 @@ async fn a_dry_run_of_an_update_shows_the_change_and_leaves_the_object() {
     assert_eq!(shown.str_at(&["data", "k"]), Some("v"));
     assert_eq!(ObjectMeta::of(&shown).resource_version(), ObjectMeta::of(&created).resource_version());
     assert_eq!(harness.get("a").await, Ok(created));
+
+    let missing = harness.put_with(UpdateKind::Main, config_map("b"), &options).await;
+    assert!(matches!(missing, Err(ApiError::NotFound { .. })), "{missing:?}");
+    let mut other = config_map("a");
+    other.set(&["metadata", "uid"], "other");
+    let refused = harness.put_with(UpdateKind::Main, other, &options).await;
+    assert!(matches!(refused, Err(ApiError::Conflict { .. })), "{refused:?}");
 }
 
 #[tokio::test]
