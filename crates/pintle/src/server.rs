@@ -12,6 +12,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use auth::{Authenticator, ClientCertificates, SuperuserAuthorizer, TokenFile, Union};
 use environment::Environment;
+use kubelet_client::Kubelets;
 use registry::{RequestContext, UserInfo};
 use resources::core::service_allocation::Repairs;
 use storage_encryption::Encryption;
@@ -24,7 +25,7 @@ use crate::bootstrap::bootstrap;
 use crate::certificates::ServingNames;
 use crate::data_folder::{Credentials, DataFolder};
 use crate::dependencies::dependencies;
-use crate::flags::ServeFlags;
+use crate::flags::{KubeletFlags, ServeFlags};
 use crate::kubernetes_endpoints::{advertised, reconcile};
 use crate::service_accounts::ServiceAccounts;
 use crate::wiring::RuntimeResource;
@@ -158,6 +159,7 @@ impl Server {
             authenticator,
             authorizer: Arc::new(SuperuserAuthorizer),
             admission: wired.admission.clone(),
+            kubelets: kubelets(&environment, &flags.kubelet)?,
             environment: environment.clone(),
             limits: RequestLimits {
                 request_timeout: flags.serving.request_timeout,
@@ -301,6 +303,21 @@ fn authenticator(
     let authenticators: Vec<Arc<dyn Authenticator>> =
         vec![Arc::new(certificates), Arc::new(tokens), service_accounts.authenticator.clone()];
     Ok(Arc::new(Union::new(authenticators, all_flags.service_accounts.audiences.clone())))
+}
+
+fn kubelets(environment: &Environment, flags: &KubeletFlags) -> anyhow::Result<Kubelets> {
+    let read = |flag: &str, path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("--{flag}: cannot read {}", path.display()))
+    };
+    let mut options = flags.options.clone();
+    if let Some(path) = &flags.certificate_authority {
+        options.tls.authorities_pem = Some(read("kubelet-certificate-authority", path)?);
+    }
+    if let Some((certificate, key)) = &flags.client_certificate {
+        let certificate = read("kubelet-client-certificate", certificate)?;
+        options.tls.identity_pem = Some((certificate, read("kubelet-client-key", key)?));
+    }
+    Kubelets::new(options, environment).context("cannot prepare TLS to kubelets")
 }
 
 fn health_checks(

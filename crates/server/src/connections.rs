@@ -129,13 +129,15 @@ impl Server {
             tracing::debug!(%error, %peer, "no TCP_NODELAY");
         }
         let Some(acceptor) = &self.tls else {
-            return self.serve_http(stream, Connection::default(), peer).await;
+            let connection = Connection { peer: Some(peer), ..Connection::default() };
+            return self.serve_http(stream, connection, peer).await;
         };
         match tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let connection = Connection {
                     peer_certificates: certificates.iter().map(|der| der.clone().into_owned()).collect(),
+                    peer: Some(peer),
                 };
                 self.serve_http(stream, connection, peer).await;
             }

@@ -8,6 +8,7 @@
 //! answer  <- cache control <- warnings <- Status of a failure <-'
 //! ```
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub struct Connection {
     /// The client's certificate chain, leaf first; empty if it showed none.
     pub peer_certificates: Vec<CertificateDer<'static>>,
 }
+    /// Where the client is; none if there is no socket.
+    pub peer: Option<SocketAddr>,
 
 /// A request on its way through the filters.
 pub struct Exchange {
@@ -154,6 +157,16 @@ impl Exchange {
     }
 
     /// The client's id of the request, or a new one.
+    /// Where the client is, if it came over a socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.connection.peer
+    }
+
+    /// What the authorizer was asked about this request.
+    pub fn authorization(&self) -> AuthorizationAttributes<'_> {
+        attributes(&self.context.user, &self.info)
+    }
+
     fn audit_id(&self) -> HeaderValue {
         let given = self.parts.headers.get(&AUDIT_ID).filter(|value| !value.is_empty());
         let made =
@@ -257,7 +270,17 @@ impl Exchange {
 
 /// Asks whether `user` may do what `info` says; 403 if not.
 pub async fn authorize(services: &ApiServices, user: &UserInfo, info: &RequestInfo) -> Result<(), ApiError> {
-    let attributes = AuthorizationAttributes {
+    let attributes = attributes(user, info);
+    let reason = match services.authorizer.authorize(&attributes).await {
+        Decision::Allow(_) => return Ok(()),
+        Decision::NoOpinion(reason) | Decision::Deny(reason) => reason,
+    };
+    Err(forbidden(user, info, &reason))
+}
+
+/// What the authorizer is asked about a request.
+fn attributes<'a>(user: &'a UserInfo, info: &'a RequestInfo) -> AuthorizationAttributes<'a> {
+    AuthorizationAttributes {
         user,
         verb: &info.verb,
         resource_request: info.resource_request,
@@ -268,12 +291,7 @@ pub async fn authorize(services: &ApiServices, user: &UserInfo, info: &RequestIn
         subresource: &info.subresource,
         name: &info.name,
         path: &info.path,
-    };
-    let reason = match services.authorizer.authorize(&attributes).await {
-        Decision::Allow(_) => return Ok(()),
-        Decision::NoOpinion(reason) | Decision::Deny(reason) => reason,
-    };
-    Err(forbidden(user, info, &reason))
+    }
 }
 
 fn forbidden(user: &UserInfo, info: &RequestInfo, reason: &str) -> ApiError {

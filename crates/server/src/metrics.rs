@@ -35,6 +35,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     inflight: IntGaugeVec,
+    long_running: IntGaugeVec,
+    websocket_streams: IntCounterVec,
     /// Requests answered 500 because serving them panicked.
     pub panics: IntCounter,
     refreshers: Mutex<Vec<Refresher>>,
@@ -58,6 +60,15 @@ impl Metrics {
         let help = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
         let inflight =
             IntGaugeVec::new(Opts::new("apiserver_current_inflight_requests", help), &["request_kind"]);
+        let help = "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.";
+        let long_running = ["verb", "group", "version", "resource", "subresource", "scope", "component"];
+        let long_running =
+            IntGaugeVec::new(Opts::new("apiserver_longrunning_requests", help), &long_running);
+        let help = "Total number of WebSocket streaming requests (exec/attach/portforward) routed by the API server, labeled by subresource and proxy_type. proxy_type is proxied_to_kubelet when the kubelet handles the request directly; otherwise translated_at_apiserver.";
+        let websocket_streams = IntCounterVec::new(
+            Opts::new("apiserver_websocket_streaming_requests_total", help),
+            &["subresource", "proxy_type"],
+        );
         let panics = IntCounter::new(
             "pintle_request_panics_total",
             "Requests answered 500 because serving them panicked.",
@@ -69,12 +80,16 @@ impl Metrics {
             requests: requests.expect("valid names"),
             durations: durations.expect("valid names"),
             inflight: inflight.expect("valid names"),
+            long_running: long_running.expect("valid names"),
+            websocket_streams: websocket_streams.expect("valid names"),
             panics: panics.expect("valid names"),
             refreshers: Mutex::new(Vec::new()),
         };
         metrics.registry.register(Box::new(metrics.requests.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.durations.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.inflight.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.long_running.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.websocket_streams.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.panics.clone())).expect("registered once");
         Arc::new(metrics)
     }
@@ -103,6 +118,11 @@ impl Metrics {
         let gauge = self.inflight.with_label_values(&[if reading { "readOnly" } else { "mutating" }]);
         gauge.inc();
         Running(gauge)
+    }
+
+    /// Counts a WebSocket to a kubelet by what is done with it.
+    pub fn websocket_stream(&self, subresource: &str, proxy_type: &str) {
+        self.websocket_streams.with_label_values(&[subresource, proxy_type]).inc();
     }
 
     /// Counts an answered request.

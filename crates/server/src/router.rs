@@ -29,7 +29,10 @@ pub async fn route(exchange: &mut Exchange) -> Answer {
         Place::Subresource => resource.definition.subresource(&exchange.info.subresource).cloned(),
         Place::Collection | Place::AllNamespaces | Place::Item => None,
     };
-    let verb = Verb::of(&exchange.parts.method, &exchange.info, place);
+    let verb = match &subresource {
+        Some(subresource) if passes_any_method(subresource) => Some(Verb::Get),
+        _ => Verb::of(&exchange.parts.method, &exchange.info, place),
+    };
     let verb = verb.filter(|verb| verb.is_served(place, &resource, subresource.as_ref()));
     let verb = verb.ok_or(ApiError::MethodNotAllowed)?;
     if !resource.definition.namespaced {
@@ -41,6 +44,11 @@ pub async fn route(exchange: &mut Exchange) -> Answer {
     }
     let name = exchange.context.name.clone();
     serve(exchange, verb, &Target { resource, subresource, name }).await
+}
+
+/// What is behind a proxy may know methods that resources do not.
+fn passes_any_method(subresource: &Subresource) -> bool {
+    subresource.kind == SubresourceKind::Connect && subresource.name == "proxy"
 }
 
 /// Boxed, because the futures of all verbs together would make every request

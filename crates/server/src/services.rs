@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use environment::Environment;
+use kubelet_client::Kubelets;
 use registry::{Admission, Authorizer, Served};
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ pub struct ApiServices {
     pub authorizer: Arc<dyn Authorizer>,
     /// Admission, mutating then validating.
     pub admission: Arc<dyn Admission>,
+    /// Ways to kubelets and pods.
+    pub kubelets: Kubelets,
     /// Clock and randomness.
     pub environment: Environment,
     /// Bounds and times of requests.

@@ -19,6 +19,17 @@ pub enum Failure {
     RouteUnsupportedMediaType,
     /// 406 with a text of its own.
     NotAcceptable(String),
+    /// Another server refused what was asked of it for the client. Text is what it said.
+    Relayed {
+        /// Its status code.
+        code: StatusCode,
+        /// What the client asked for, as `resource/subresource` of the core group.
+        resource: &'static str,
+        /// Name of the object.
+        name: String,
+        /// What it said.
+        text: String,
+    },
     /// An answer outside the API: plain text, without a Status.
     Text(StatusCode, String),
 }
@@ -212,6 +223,7 @@ impl Status {
                 message: message.clone(),
                 ..Status::default()
             }),
+            Failure::Relayed { code, resource, name, text } => Ok(relayed(*code, resource, name, text)),
             Failure::Text(code, message) => Err((*code, message.clone())),
         }
     }
@@ -311,6 +323,51 @@ fn about(resource: &GroupResource, name: &str) -> Details {
         group: resource.group.to_string(),
         kind: resource.resource.to_string(),
         ..Details::default()
+    }
+}
+
+/// What the original makes of another server's refusal: its own words for the
+/// code, the other's only where they are all there is.
+fn relayed(code: StatusCode, resource: &str, name: &str, text: &str) -> Status {
+    let quoted = meta::field::quoted(text);
+    let (reason, message) = match code.as_u16() {
+        400 => return Status::of(&ApiError::BadRequest(text.to_owned())),
+        500 => return Status::of(&ApiError::Internal(text.to_owned())),
+        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
+        403 => ("Forbidden", text.to_owned()),
+        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
+        405 => (
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource".to_owned(),
+        ),
+        409 => ("Conflict", "the server reported a conflict".to_owned()),
+        422 => ("Invalid", "the server rejected our request due to an error in our request".to_owned()),
+        429 => (
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later".to_owned(),
+        ),
+        503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
+        504 => (
+            "Timeout",
+            "the server was unable to return a response in the time allotted, but may still be processing the request"
+                .to_owned(),
+        ),
+        501.. => (
+            "InternalError",
+            format!("an error on the server ({quoted}) has prevented the request from succeeding"),
+        ),
+        code => (
+            "",
+            format!("the server responded with the status code {code} but did not return more information"),
+        ),
+    };
+    Status {
+        code: code.as_u16(),
+        reason,
+        // The verb is not known where this is made, which leaves a gap.
+        message: format!("{message} ( {resource} {name})"),
+        details: Some(Details { name: name.to_owned(), kind: resource.to_owned(), ..Details::default() }),
+        ..Status::default()
     }
 }
 

@@ -12,6 +12,7 @@ mod duration;
 mod encryption;
 mod etcd;
 mod features;
+mod kubelet;
 mod service_accounts;
 mod services;
 mod serving;
@@ -26,6 +27,7 @@ pub use backend::BackendFlags;
 pub use encryption::EncryptionFlags;
 pub use etcd::EtcdFlags;
 pub use features::FeatureFlags;
+pub use kubelet::KubeletFlags;
 pub use service_accounts::ServiceAccountFlags;
 pub use services::ServiceFlags;
 pub use serving::ServingFlags;
@@ -50,6 +52,8 @@ pub struct ServeFlags {
     pub encryption: EncryptionFlags,
     /// Addresses and node ports of services.
     pub services: ServiceFlags,
+    /// How kubelets are reached.
+    pub kubelet: KubeletFlags,
     /// Features switched on or off.
     pub features: FeatureFlags,
 }
@@ -84,6 +88,8 @@ impl ServeFlags {
             .args(encryption::flags())
             .next_help_heading("Services")
             .args(services::flags())
+            .next_help_heading("Kubelets")
+            .args(kubelet::flags())
             .next_help_heading("Features")
             .args(features::flags())
     }
@@ -100,6 +106,7 @@ impl ServeFlags {
             storage: StorageFlags::read(matches)?,
             encryption: EncryptionFlags::read(matches, &features)?,
             services: ServiceFlags::read(matches)?,
+            kubelet: KubeletFlags::read(matches)?,
             features,
         })
     }

@@ -118,6 +118,7 @@ impl Api {
             authenticator: Arc::new(Union::new(vec![Arc::new(tokens)], Vec::new())),
             authorizer: Arc::new(SuperuserAuthorizer),
             admission: Arc::new(NoAdmission),
+            kubelets: kubelet_client::Kubelets::new(Default::default(), &environment).unwrap(),
             environment,
             limits,
             stopping,
