@@ -4,6 +4,7 @@
 //! as data, and holds its strategy. Owns no storage and no HTTP. Adding a
 //! resource is one file and one line in its group.
 
+pub mod addresses;
 pub mod admissionregistration;
 pub mod apiextensions;
 pub mod apiregistration;

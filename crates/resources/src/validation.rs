@@ -126,6 +126,32 @@ pub fn qualified_name(errors: &mut FieldErrors, path: &FieldPath, name: &str) {
     check::messages(errors, path, name, is_qualified_name(name));
 }
 
+/// The name of a resource that containers use: one of those known, or one with a prefix.
+pub fn container_resource_name(errors: &mut FieldErrors, path: &FieldPath, name: &str) {
+    const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+    const OF_QUOTAS: [&str; 9] = [
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    ];
+    qualified_name(errors, path, name);
+    if name.contains('/') || OF_CONTAINERS.contains(&name) || name.starts_with("hugepages-") {
+        return;
+    }
+    let is_quota = name.starts_with("requests.") || name.starts_with("limits.") || name == "storage";
+    if !is_quota && !OF_QUOTAS.contains(&name) {
+        let detail = "must be a standard resource type or fully qualified";
+        errors.push(FieldError::invalid_str(path, name, detail));
+    }
+    errors.push(FieldError::invalid_str(path, name, "must be a standard resource for containers"));
+}
+
 /// A port number from 1 to 65535.
 pub fn port_number(errors: &mut FieldErrors, path: &FieldPath, port: i64) {
     if !(1..=65535).contains(&port) {

@@ -67,7 +67,7 @@ fn validate_match_resources(
         check::one_of(errors, &path.child("matchPolicy"), policy, MATCH_POLICIES);
     }
     for key in ["namespaceSelector", "objectSelector"] {
-        crate::networking::network_policy::validate_selector(errors, &path.child(key), resources.get(key));
+        crate::validation::label_selector(resources.get(key), &path.child(key), errors);
     }
     if rules_required && resources.list_at(&["resourceRules"]).is_empty() {
         errors.push(FieldError::required(&path.child("resourceRules"), ""));

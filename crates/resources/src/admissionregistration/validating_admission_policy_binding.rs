@@ -124,7 +124,7 @@ fn validate_param_ref(errors: &mut FieldErrors, path: &FieldPath, reference: &Va
             }
         }
     } else if selector.is_some() {
-        crate::networking::network_policy::validate_selector(errors, &path.child("selector"), selector);
+        crate::validation::label_selector(selector, &path.child("selector"), errors);
     } else {
         errors.push(FieldError::required(path, "one of name or selector must be specified"));
     }

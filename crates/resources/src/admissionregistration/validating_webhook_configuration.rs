@@ -109,7 +109,7 @@ fn validate_webhook(errors: &mut FieldErrors, path: &FieldPath, webhook: &Value)
         errors.push(FieldError::invalid(&path.child("timeoutSeconds"), &seconds.into(), detail));
     }
     for key in ["namespaceSelector", "objectSelector"] {
-        crate::networking::network_policy::validate_selector(errors, &path.child(key), webhook.get(key));
+        crate::validation::label_selector(webhook.get(key), &path.child(key), errors);
     }
     let config = webhook.get("clientConfig").unwrap_or(&Value::Null);
     shared::validate_client_config(errors, &path.child("clientConfig"), config);

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use meta::{FieldError, FieldErrors, FieldPath, GroupVersionKind};
+use meta::{FieldErrors, FieldPath, GroupVersionKind};
 use registry::{
     Backing, Column, PrintContext, RequestContext, ResourceDef, StorageDef, Strategy, Subresource,
 };
 use schema::{Map, Value};
 
+use super::validation;
 use crate::{check, defaults, print};
 
 /// `horizontalpodautoscalers` of `autoscaling/v2`.
@@ -71,13 +72,13 @@ impl Strategy for HorizontalPodAutoscaler {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        let mut errors = Vec::new();
-        spec(object, &mut errors);
-        errors
+        validation::spec(object, 1)
     }
 
-    fn validate_update(&self, context: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        self.validate(context, object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        // One that scales to nothing already may go on doing so.
+        let least = if old.int_at(&["spec", "minReplicas"]) == Some(0) { 0 } else { 1 };
+        validation::spec(object, least)
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
@@ -124,64 +125,14 @@ fn scaling_rules(rules: &mut Value, up: bool) {
     }
 }
 
-fn spec(object: &Value, errors: &mut FieldErrors) {
-    let path = FieldPath::root("spec");
-    let min = object.int_at(&["spec", "minReplicas"]);
-    let max = print::int(object, &["spec", "maxReplicas"]);
-    if let Some(min) = min.filter(|min| *min < 1) {
-        let detail = "must be greater than or equal to 1";
-        errors.push(FieldError::invalid(&path.child("minReplicas"), &min.into(), detail));
-    }
-    if max < 1 {
-        errors.push(FieldError::invalid(&path.child("maxReplicas"), &max.into(), "must be greater than 0"));
-    }
-    if min.is_some_and(|min| max < min) {
-        let detail = "must be greater than or equal to `minReplicas`";
-        errors.push(FieldError::invalid(&path.child("maxReplicas"), &max.into(), detail));
-    }
-    for key in ["kind", "name"] {
-        let name = object.str_at(&["spec", "scaleTargetRef", key]).unwrap_or_default();
-        let path = path.child("scaleTargetRef").child(key);
-        if check::required(errors, &path, name) {
-            check::messages(errors, &path, name, meta::validation::is_path_segment_name(name));
-        }
-    }
-    for (i, metric) in object.list_at(&["spec", "metrics"]).iter().enumerate() {
-        metric_type(metric, &path.child("metrics").index(i), errors);
-    }
-}
-
 /// Sources by the type that names them.
-const SOURCES: [(&str, &str); 5] = [
+pub(super) const SOURCES: [(&str, &str); 5] = [
     ("ContainerResource", "containerResource"),
     ("External", "external"),
     ("Object", "object"),
     ("Pods", "pods"),
     ("Resource", "resource"),
 ];
-
-fn metric_type(metric: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let kind = check::text(metric, &["type"]);
-    if kind.is_empty() {
-        errors.push(FieldError::required(&path.child("type"), "must specify a metric source type"));
-        return;
-    }
-    let Some((_, source)) = SOURCES.iter().find(|(known, _)| *known == kind) else {
-        let known = SOURCES.map(|(known, _)| known);
-        errors.push(FieldError::not_supported(&path.child("type"), &kind.into(), &known));
-        return;
-    };
-    if metric.at(&[source]).is_none_or(Value::is_null) {
-        let detail = "must populate information for the given metric source";
-        errors.push(FieldError::required(&path.child(source), detail));
-    }
-    for (_, other) in SOURCES.iter().filter(|(_, other)| other != source) {
-        if metric.at(&[other]).is_some_and(|value| !value.is_null()) {
-            let detail = "must populate the given metric source only";
-            errors.push(FieldError::forbidden(&path.child(other), detail));
-        }
-    }
-}
 
 fn metrics(object: &Value) -> String {
     let specs = object.list_at(&["spec", "metrics"]);
@@ -248,20 +199,5 @@ mod tests {
         HorizontalPodAutoscaler.default(&mut object);
         assert_eq!(object.list_at(&["spec", "behavior", "scaleUp", "policies"]).len(), 2);
         assert_eq!(object.list_at(&["spec", "behavior", "scaleDown", "policies"]).len(), 1);
-    }
-
-    #[test]
-    fn a_metric_names_one_source() {
-        let mut errors = Vec::new();
-        let metric = Value::from(Map::from([("type", Value::from("Pods")), ("resource", Value::map())]));
-        metric_type(&metric, &FieldPath::root("m"), &mut errors);
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "m.pods: Required value: must populate information for the given metric source",
-                "m.resource: Forbidden: must populate the given metric source only",
-            ]
-        );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod horizontal_pod_autoscaler;
 mod v1;
+mod validation;
 
 use registry::ResourceDef;
 

@@ -4,7 +4,7 @@ use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use schema::Value;
 
 use super::{job_validation, schedule};
-use crate::{check, validation, workload};
+use crate::{check, workload};
 
 /// Longest name of a cron job: its jobs get eleven characters more.
 const CRON_JOB_NAME_MAX: usize = 52;
@@ -54,7 +54,7 @@ fn spec(object: &Value, old: Option<&Value>) -> FieldErrors {
     let path = FieldPath::root("spec");
     let number = |key: &str| object.int_at(&["spec", key]);
     schedule_format(object, old, &path.child("schedule"), &mut errors);
-    let mut not_negative = |errors: &mut FieldErrors, key: &str| {
+    let not_negative = |errors: &mut FieldErrors, key: &str| {
         check::not_negative(errors, &path.child(key), number(key));
     };
     not_negative(&mut errors, "startingDeadlineSeconds");

@@ -9,7 +9,7 @@ use meta::{FieldErrors, ObjectMeta, ObjectMetaMut};
 use registry::{
     Column, DefaultGarbageCollection, PrintContext, RequestContext, ResourceDef, Strategy, Subresource,
 };
-use schema::{Key, Map, Value};
+use schema::{Key, Value};
 
 use super::{job_status, job_validation};
 use crate::{defaults, print, workload};
@@ -256,6 +256,7 @@ pub(super) fn has_generated_selector(object: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::Map;
 
     #[test]
     fn a_job_runs_one_pod_to_its_end() {

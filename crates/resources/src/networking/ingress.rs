@@ -1,7 +1,7 @@
 //! Ingresses route HTTP from outside to services. They are stored under
 //! `ingress`, the singular, since the days of the extensions group.
 
-use meta::validation::{is_dns1035_label, is_dns1123_subdomain};
+use meta::validation::{is_dns1123_label, is_dns1123_subdomain};
 use meta::{FieldError, FieldErrors, FieldPath, GroupVersionKind, ObjectMeta};
 use registry::{
     Backing, Column, PrintContext, RequestContext, ResourceDef, StorageDef, Strategy, Subresource,
@@ -9,8 +9,9 @@ use registry::{
 use schema::Value;
 
 use crate::check::{self, at, text};
-use crate::networking::GROUP;
+use crate::networking::{GROUP, ingress_class};
 use crate::print as show;
+use crate::{addresses, validation};
 
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const PATH_TYPES: &[&str] = &["Exact", "ImplementationSpecific", "Prefix"];
@@ -35,6 +36,7 @@ pub fn definition() -> ResourceDef {
             conversion: None,
         }),
         generation: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored(GROUP, "v1", "ingresses", "Ingress", IngressStrategy)
     }
 }
@@ -44,6 +46,7 @@ struct IngressStrategy;
 impl Strategy for IngressStrategy {
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
+        validate_spec(&mut errors, object, Grace::default());
         let meta = ObjectMeta::of(object);
         let class = object.str_at(&["spec", "ingressClassName"]);
         let annotation = meta.annotations().str(CLASS_ANNOTATION);
@@ -54,13 +57,22 @@ impl Strategy for IngressStrategy {
             let detail = "must match `ingressClassName` when both are specified";
             errors.push(FieldError::invalid_str(&path, annotation, detail));
         }
-        validate_spec(&mut errors, object);
         errors
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         let mut errors = Vec::new();
-        validate_spec(&mut errors, object);
+        validate_spec(&mut errors, object, Grace::of(old));
+        errors
+    }
+
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let points = ["status", "loadBalancer", "ingress"];
+        let old: Vec<&str> = old.list_at(&points).iter().map(|point| text(point, &["ip"])).collect();
+        let mut errors = Vec::new();
+        for (i, point) in object.list_at(&points).iter().enumerate() {
+            validate_point(&mut errors, &at("status.loadBalancer.ingress").index(i), point, &old);
+        }
         errors
     }
 
@@ -113,7 +125,49 @@ fn addresses(object: &Value) -> String {
     found.into_iter().collect::<Vec<_>>().join(",")
 }
 
-fn validate_spec(errors: &mut FieldErrors, object: &Value) {
+/// What an ingress that was stored with certain faults may keep.
+#[derive(Clone, Copy, Default)]
+struct Grace {
+    secret_names: bool,
+    wildcard_rules: bool,
+}
+
+impl Grace {
+    fn of(old: &Value) -> Grace {
+        let bad_secret = |tls: &Value| {
+            let name = text(tls, &["secretName"]);
+            !name.is_empty() && !is_dns1123_subdomain(name).is_empty()
+        };
+        let bad_wildcard = |rule: &Value| {
+            let mut errors = Vec::new();
+            validate_http(&mut errors, &FieldPath::default(), rule);
+            text(rule, &["host"]).contains('*') && !errors.is_empty()
+        };
+        Grace {
+            secret_names: old.list_at(&["spec", "tls"]).iter().any(bad_secret),
+            wildcard_rules: old.list_at(&["spec", "rules"]).iter().any(bad_wildcard),
+        }
+    }
+}
+
+/// A point where traffic enters.
+fn validate_point(errors: &mut FieldErrors, path: &FieldPath, point: &Value, old: &[&str]) {
+    let (ip, host) = (text(point, &["ip"]), text(point, &["hostname"]));
+    if !ip.is_empty() {
+        addresses::address(errors, &path.child("ip"), ip, old);
+    }
+    if !host.is_empty() {
+        let path = path.child("hostname");
+        check::messages(errors, &path, host, is_dns1123_subdomain(host));
+        if addresses::sloppy_address(host).is_some() {
+            errors.push(FieldError::invalid_str(&path, host, NO_ADDRESS));
+        }
+    }
+}
+
+const NO_ADDRESS: &str = "must be a DNS name, not an IP address";
+
+fn validate_spec(errors: &mut FieldErrors, object: &Value, grace: Grace) {
     let spec = at("spec");
     let rules = object.list_at(&["spec", "rules"]);
     let default_backend = object.at(&["spec", "defaultBackend"]);
@@ -125,13 +179,15 @@ fn validate_spec(errors: &mut FieldErrors, object: &Value) {
         validate_backend(errors, &spec.child("defaultBackend"), backend);
     }
     for (i, rule) in rules.iter().enumerate() {
-        validate_rule(errors, &spec.child("rules").index(i), rule);
+        validate_rule(errors, &spec.child("rules").index(i), rule, grace);
     }
     for (i, tls) in object.list_at(&["spec", "tls"]).iter().enumerate() {
         for (j, host) in tls.list_at(&["hosts"]).iter().filter_map(Value::as_str).enumerate() {
             validate_host(errors, &spec.child("tls").index(i).child("hosts").index(j), host);
         }
-        if let Some(secret) = tls.str_at(&["secretName"]).filter(|name| !name.is_empty()) {
+        if let Some(secret) =
+            tls.str_at(&["secretName"]).filter(|name| !name.is_empty() && !grace.secret_names)
+        {
             let path = spec.child("tls").index(i).child("secretName");
             check::messages(errors, &path, secret, is_dns1123_subdomain(secret));
         }
@@ -141,17 +197,22 @@ fn validate_spec(errors: &mut FieldErrors, object: &Value) {
     }
 }
 
-fn validate_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+fn validate_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value, grace: Grace) {
     let host = text(rule, &["host"]);
     if !host.is_empty() {
-        if host.parse::<std::net::IpAddr>().is_ok() {
-            let detail = "must be a DNS name, not an IP address";
-            errors.push(FieldError::invalid_str(&path.child("host"), host, detail));
-        } else {
-            validate_host(errors, &path.child("host"), host);
+        let path = path.child("host");
+        if addresses::sloppy_address(host).is_some() {
+            errors.push(FieldError::invalid_str(&path, host, NO_ADDRESS));
         }
+        validate_host(errors, &path, host);
     }
-    let Some(http) = rule.get("http") else { return };
+    if !(host.contains('*') && grace.wildcard_rules) {
+        validate_http(errors, path, rule);
+    }
+}
+
+fn validate_http(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
+    let Some(http) = check::given(rule, &["http"]) else { return };
     let paths = http.list_at(&["paths"]);
     let path = path.child("http.paths");
     if paths.is_empty() {
@@ -164,8 +225,11 @@ fn validate_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
 
 fn validate_http_path(errors: &mut FieldErrors, path: &FieldPath, http_path: &Value) {
     let location = text(http_path, &["path"]);
-    match text(http_path, &["pathType"]) {
-        "" => errors.push(FieldError::required(&path.child("pathType"), "pathType must be specified")),
+    let Some(kind) = http_path.str_at(&["pathType"]) else {
+        errors.push(FieldError::required(&path.child("pathType"), "pathType must be specified"));
+        return;
+    };
+    match kind {
         "Exact" | "Prefix" => validate_absolute_path(errors, &path.child("path"), location),
         "ImplementationSpecific" => {
             if !location.is_empty() && !location.starts_with('/') {
@@ -186,7 +250,6 @@ fn validate_absolute_path(errors: &mut FieldErrors, path: &FieldPath, location: 
     const INVALID_SUFFIXES: [&str; 2] = ["/..", "/."];
     if !location.starts_with('/') {
         errors.push(FieldError::invalid_str(path, location, "must be an absolute path"));
-        return;
     }
     for sequence in INVALID_SEQUENCES.iter().filter(|sequence| location.contains(**sequence)) {
         errors.push(FieldError::invalid_str(path, location, format!("must not contain '{sequence}'")));
@@ -214,7 +277,7 @@ fn is_wildcard_subdomain(host: &str) -> bool {
 }
 
 fn validate_backend(errors: &mut FieldErrors, path: &FieldPath, backend: &Value) {
-    let (service, resource) = (backend.get("service"), backend.get("resource"));
+    let (service, resource) = (check::given(backend, &["service"]), check::given(backend, &["resource"]));
     match (service, resource) {
         (Some(_), Some(_)) => {
             let detail = "cannot set both resource and service backends";
@@ -225,9 +288,7 @@ fn validate_backend(errors: &mut FieldErrors, path: &FieldPath, backend: &Value)
         }
         (Some(service), None) => validate_service_backend(errors, path, service),
         (None, Some(resource)) => {
-            for key in ["kind", "name"] {
-                check::required(errors, &path.child("resource").child(key), text(resource, &[key]));
-            }
+            ingress_class::validate_reference(errors, &path.child("resource"), resource);
         }
     }
 }
@@ -235,27 +296,25 @@ fn validate_backend(errors: &mut FieldErrors, path: &FieldPath, backend: &Value)
 fn validate_service_backend(errors: &mut FieldErrors, path: &FieldPath, service: &Value) {
     let name = text(service, &["name"]);
     if check::required(errors, &path.child("service.name"), name) {
-        check::messages(errors, &path.child("service.name"), name, is_dns1035_label(name));
+        check::messages(errors, &path.child("service.name"), name, is_dns1123_label(name));
     }
     let port_name = text(service, &["port", "name"]);
     let number = service.int_at(&["port", "number"]).unwrap_or_default();
-    match (port_name.is_empty(), number) {
-        (false, 1..) => {
-            errors.push(FieldError::invalid_str(path, "", "cannot set both port name & port number"));
+    match (port_name, number) {
+        ("", 0) => errors.push(FieldError::required(path, "port name or number is required")),
+        ("", number) => validation::port_number(errors, &path.child("service.port.number"), number),
+        (name, 0) => {
+            let path = path.child("service.port.name");
+            check::messages(errors, &path, name, validation::port_name(name));
         }
-        (true, 0) => errors.push(FieldError::required(path, "port name or number is required")),
-        (true, number) if !(1..=65535).contains(&number) => {
-            let detail = "must be between 1 and 65535, inclusive";
-            errors.push(FieldError::invalid(&path.child("service.port.number"), &number.into(), detail));
-        }
-        _ => {}
+        _ => errors.push(FieldError::invalid_str(path, "", "cannot set both port name & port number")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, object, problems};
+    use crate::testing::{cells, changed, context, object, problems, refuses, refuses_status};
 
     #[test]
     fn hosts_addresses_and_ports_are_printed() {
@@ -294,5 +353,88 @@ mod tests {
             let ingress = object(&format!(r#"{{"spec":{{"rules":[{{"http":{{"paths":[{path}]}}}}]}}}}"#));
             assert_eq!(problems(&definition(), &ingress), [expected]);
         }
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"defaultBackend":{"service":{"name":"s",
+        "port":{"number":80}}}}}"#;
+
+    #[test]
+    fn hosts_and_backends_are_names() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (
+                    r#"{"spec":{"defaultBackend":{"service":{"name":"1s","port":{"name":"http","number":0}}}}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"spec":{"defaultBackend":{"service":{"port":{"number":65536}}}}}"#,
+                    &[
+                        "spec.defaultBackend.service.port.number: Invalid value: 65536: must be between 1 and 65535, \
+                       inclusive",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"defaultBackend":{"service":null,"resource":{"kind":"","name":"a/b"}}}}"#,
+                    &[
+                        "spec.defaultBackend.resource.kind: Required value",
+                        "spec.defaultBackend.resource.name: Invalid value: \"a/b\": may not contain '/'",
+                    ],
+                ),
+                (r#"{"spec":{"rules":[{"host":"*.a.example"}]}}"#, &[]),
+                (
+                    r#"{"spec":{"rules":[{"host":"192.0.2.1"}]}}"#,
+                    &[
+                        "spec.rules[0].host: Invalid value: \"192.0.2.1\": must be a DNS name, not an IP address",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"rules":[{"http":{"paths":[{"pathType":"Exact","backend":{}}]}}]}}"#,
+                    &[
+                        "spec.rules[0].http.paths[0].path: Invalid value: \"\": must be an absolute path",
+                        "spec.rules[0].http.paths[0].backend: Invalid value: \"\": resource or service backend is \
+                         required",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_status_tells_addresses_and_names() {
+        refuses_status(
+            &definition(),
+            GOOD,
+            &[
+                (
+                    r#"{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.3"},{"hostname":"a.example"}]}}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.03","hostname":"192.0.2.3"}]}}}"#,
+                    &[
+                        "status.loadBalancer.ingress[0].ip: Invalid value: \"192.0.2.03\": must not have leading 0s",
+                        "status.loadBalancer.ingress[0].hostname: Invalid value: \"192.0.2.3\": must be a DNS name, \
+                         not an IP address",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_class_in_an_annotation_is_warned_of_and_must_agree() {
+        let object = changed(
+            &definition(),
+            GOOD,
+            r#"{"metadata":{"annotations":{"kubernetes.io/ingress.class":"x"}}}"#,
+        );
+        assert_eq!(
+            definition().strategy.warnings_on_create(&context(), &object),
+            [
+                "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
+            ]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Ingress classes name the controller that serves an ingress.
 
-use meta::{FieldError, FieldErrors};
+use meta::validation::{is_dns1123_label, is_dns1123_subdomain, is_path_segment_name};
+use meta::{FieldError, FieldErrors, FieldPath};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
@@ -8,6 +9,9 @@ use crate::check::{self, at, text};
 use crate::defaults;
 use crate::networking::GROUP;
 use crate::print as show;
+use crate::validation;
+
+const CONTROLLER_BYTES_MAX: usize = 250;
 
 /// Ingress classes as served.
 pub fn definition() -> ResourceDef {
@@ -20,6 +24,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Age"),
         ],
         generation: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored(GROUP, "v1", "ingressclasses", "IngressClass", IngressClassStrategy)
     }
 }
@@ -38,18 +43,21 @@ impl Strategy for IngressClassStrategy {
         let mut errors = Vec::new();
         let path = at("spec.controller");
         let controller = text(object, &["spec", "controller"]);
-        if controller.len() > 250 {
-            errors.push(FieldError::too_long(&path, 250));
+        if controller.is_empty() {
+            return FieldError::required(&path, "at least one controller is required").into();
         }
-        check::messages(&mut errors, &path, controller, is_domain_prefixed_path(controller));
+        if controller.len() > CONTROLLER_BYTES_MAX {
+            errors.push(FieldError::too_long(&path, CONTROLLER_BYTES_MAX));
+        }
+        validation::domain_prefixed_path(&mut errors, &path, controller);
         validate_parameters(&mut errors, object);
         errors
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+    fn validate_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         let mut errors = Vec::new();
         check::immutable(&mut errors, "spec.controller", object, old);
-        validate_parameters(&mut errors, object);
+        errors.extend(self.validate(context, object));
         errors
     }
 
@@ -68,50 +76,46 @@ fn parameters(object: &Value) -> String {
     }
 }
 
-/// `domain/path`, the syntax of controller names.
-fn is_domain_prefixed_path(value: &str) -> Vec<String> {
-    const PATH: &str = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-    let Some((domain, path)) = value.split_once('/').filter(|(d, p)| !d.is_empty() && !p.is_empty()) else {
-        return vec![PATH.to_owned()];
-    };
-    let invalid_domain = meta::validation::is_dns1123_subdomain(domain);
-    if !invalid_domain.is_empty() {
-        return invalid_domain.into_iter().map(|message| format!("prefix part {message}")).collect();
-    }
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%/@".contains(&b);
-    if path.bytes().all(allowed) { Vec::new() } else { vec![PATH_SYNTAX.to_owned()] }
-}
-
-const PATH_SYNTAX: &str = "Invalid path (e.g. '/valid/path', regex used for validation is \
-                           '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-
 fn validate_parameters(errors: &mut FieldErrors, object: &Value) {
-    let Some(parameters) = object.at(&["spec", "parameters"]) else { return };
+    let Some(parameters) = check::given(object, &["spec", "parameters"]) else { return };
     let path = at("spec.parameters");
-    for key in ["kind", "name"] {
-        check::required(errors, &path.child(key), text(parameters, &[key]));
-    }
-    let (scope, namespace) = (text(parameters, &["scope"]), parameters.str_at(&["namespace"]));
-    if !scope.is_empty() {
-        check::one_of(errors, &path.child("scope"), scope, &["Cluster", "Namespace"]);
-    }
+    validate_reference(errors, &path, parameters);
+    let namespace = parameters.str_at(&["namespace"]);
+    let Some(scope) = parameters.str_at(&["scope"]) else {
+        errors.push(FieldError::required(&path.child("scope"), ""));
+        return;
+    };
+    check::one_of(errors, &path.child("scope"), scope, &["Cluster", "Namespace"]);
+    let path = path.child("namespace");
     match (scope, namespace) {
         ("Namespace", None) => {
-            let detail = "`parameters.scope` is set to 'Namespace'";
-            errors.push(FieldError::required(&path.child("namespace"), detail));
+            errors.push(FieldError::required(&path, "`parameters.scope` is set to 'Namespace'"));
         }
+        ("Namespace", Some(name)) => check::messages(errors, &path, name, is_dns1123_label(name)),
         ("Cluster", Some(_)) => {
-            let detail = "`parameters.scope` is set to 'Cluster'";
-            errors.push(FieldError::forbidden(&path.child("namespace"), detail));
+            errors.push(FieldError::forbidden(&path, "`parameters.scope` is set to 'Cluster'"));
         }
         _ => {}
+    }
+}
+
+/// An object named by group, kind and name.
+pub(super) fn validate_reference(errors: &mut FieldErrors, path: &FieldPath, reference: &Value) {
+    if let Some(group) = reference.str_at(&["apiGroup"]) {
+        check::messages(errors, &path.child("apiGroup"), group, is_dns1123_subdomain(group));
+    }
+    for key in ["kind", "name"] {
+        let (path, value) = (path.child(key), text(reference, &[key]));
+        if check::required(errors, &path, value) {
+            check::messages(errors, &path, value, is_path_segment_name(value));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, defaulted, object, problems};
+    use crate::testing::{cells, defaulted, object, problems, refuses, refuses_updates};
 
     #[test]
     fn parameters_are_cluster_wide_by_default_and_printed_with_their_group() {
@@ -129,6 +133,51 @@ mod tests {
         assert_eq!(problems(&definition(), &class).len(), 1);
         assert!(
             problems(&definition(), &object(r#"{"spec":{"controller":"golden.example/ic"}}"#)).is_empty()
+        );
+    }
+
+    #[test]
+    fn parameters_are_named_in_their_scope() {
+        let base =
+            r#"{"metadata":{"name":"a"},"spec":{"controller":"a.b/c","parameters":{"kind":"K","name":"n"}}}"#;
+        refuses(
+            &definition(),
+            base,
+            &[
+                (
+                    r#"{"spec":{"controller":null}}"#,
+                    &["spec.controller: Required value: at least one controller is required"],
+                ),
+                (
+                    r#"{"spec":{"controller":"c"}}"#,
+                    &["spec.controller: Invalid value: \"c\": must be a domain-prefixed path (such as \
+                       \"acme.io/foo\")"],
+                ),
+                (
+                    r#"{"spec":{"parameters":{"scope":"Namespace"}}}"#,
+                    &["spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace'"],
+                ),
+                (
+                    r#"{"spec":{"parameters":{"namespace":"n"}}}"#,
+                    &["spec.parameters.namespace: Forbidden: `parameters.scope` is set to 'Cluster'"],
+                ),
+                (
+                    r#"{"spec":{"parameters":{"scope":"X","kind":""}}}"#,
+                    &[
+                        "spec.parameters.kind: Required value",
+                        "spec.parameters.scope: Unsupported value: \"X\": supported values: \"Cluster\", \
+                         \"Namespace\"",
+                    ],
+                ),
+            ],
+        );
+        refuses_updates(
+            &definition(),
+            base,
+            &[(
+                r#"{"spec":{"controller":"a.b/d"}}"#,
+                &["spec.controller: Invalid value: \"a.b/d\": field is immutable"],
+            )],
         );
     }
 }

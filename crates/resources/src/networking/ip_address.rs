@@ -2,13 +2,12 @@
 //! address, in canonical form, so that an address is held only once. Names
 //! are checked here and not as names of a syntax.
 
-use std::net::IpAddr;
-
 use meta::validation::NameValidation;
 use meta::{FieldError, FieldErrors, ObjectMeta};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
+use crate::addresses;
 use crate::check::{self, at, text};
 use crate::networking::GROUP;
 
@@ -31,7 +30,7 @@ impl Strategy for IpAddressStrategy {
         let name = ObjectMeta::of(object).name();
         if name.is_empty() {
             errors.push(FieldError::required(&at("metadata.name"), check::NAME_REQUIRED));
-        } else if let Some(problem) = problem_of_address(name) {
+        } else if let Some(problem) = addresses::problem_of_canonical_address(name) {
             errors.push(FieldError::invalid_str(&at("metadata.name"), name, problem));
         }
         validate_parent(&mut errors, object);
@@ -64,28 +63,6 @@ fn parent(object: &Value) -> String {
     shown
 }
 
-/// What keeps a text from being an IP address in canonical form; none if nothing does.
-pub(super) fn problem_of_address(text: &str) -> Option<String> {
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
-            Some("must not be an IPv4-mapped IPv6 address".to_owned())
-        }
-        Ok(address) if address.to_string() != text => {
-            Some(format!("must be in canonical form ({:?})", address.to_string()))
-        }
-        Ok(_) => None,
-        Err(_) if has_leading_zeros(text) => Some("must not have leading 0s".to_owned()),
-        Err(_) => Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()),
-    }
-}
-
-/// An IPv4 address but for zeros in front of its numbers.
-fn has_leading_zeros(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('.').collect();
-    let number = |part: &&str| part.bytes().all(|b| b.is_ascii_digit()) && part.parse::<u8>().is_ok();
-    parts.len() == 4 && parts.iter().all(number)
-}
-
 fn validate_parent(errors: &mut FieldErrors, object: &Value) {
     let path = at("spec.parentRef");
     let Some(parent) = object.at(&["spec", "parentRef"]) else {
@@ -112,24 +89,46 @@ fn validate_parent(errors: &mut FieldErrors, object: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, object};
-
-    #[test]
-    fn a_name_is_an_address_in_canonical_form() {
-        for (name, expected) in [
-            ("192.168.77.5", None),
-            ("fd00::1", None),
-            ("nope", Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")),
-            ("fd00:0:0::1", Some("must be in canonical form (\"fd00::1\")")),
-            ("192.168.077.1", Some("must not have leading 0s")),
-        ] {
-            assert_eq!(problem_of_address(name).as_deref(), expected, "{name}");
-        }
-    }
+    use crate::testing::{cells, object, refuses, refuses_updates};
 
     #[test]
     fn the_parent_is_printed_with_namespace_and_name() {
         let address = object(r#"{"spec":{"parentRef":{"resource":"services","namespace":"n","name":"s"}}}"#);
         assert_eq!(cells(&definition(), &address)[1], Value::from("services/n/s"));
+    }
+
+    #[test]
+    fn the_parent_is_named_and_stays() {
+        let base =
+            r#"{"metadata":{"name":"192.0.2.1"},"spec":{"parentRef":{"resource":"services","name":"s"}}}"#;
+        refuses(
+            &definition(),
+            base,
+            &[
+                (r#"{"spec":{"parentRef":null}}"#, &["spec.parentRef: Required value"]),
+                (
+                    r#"{"spec":{"parentRef":{"resource":"","name":"a/b"}}}"#,
+                    &[
+                        "spec.parentRef.resource: Required value",
+                        "spec.parentRef.name: Invalid value: \"a/b\": may not contain '/'",
+                    ],
+                ),
+                (
+                    r#"{"metadata":{"name":"192.0.2.01"}}"#,
+                    &["metadata.name: Invalid value: \"192.0.2.01\": must not have leading 0s"],
+                ),
+            ],
+        );
+        refuses_updates(
+            &definition(),
+            base,
+            &[(
+                r#"{"spec":{"parentRef":{"name":"t"}}}"#,
+                &[
+                    "spec.parentRef: Invalid value: {\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"\",\
+                   \"Name\":\"t\"}: field is immutable",
+                ],
+            )],
+        );
     }
 }

@@ -1,15 +1,15 @@
 //! Network policies say which pods may talk to which. A policy without types
 //! is about ingress, and about egress if it has egress rules.
 
-use ipnet::IpNet;
 use meta::{FieldError, FieldErrors, FieldPath};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
 use crate::check::{self, at, text};
 use crate::defaults;
-use crate::networking::{GROUP, service_cidr};
+use crate::networking::GROUP;
 use crate::print as show;
+use crate::{addresses, validation};
 
 /// Network policies as served.
 pub fn definition() -> ResourceDef {
@@ -41,11 +41,11 @@ impl Strategy for NetworkPolicyStrategy {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        validate(object)
+        validate(object, &[])
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        validate(object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        validate(object, &ranges(old))
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -54,10 +54,10 @@ impl Strategy for NetworkPolicyStrategy {
     }
 }
 
-fn validate(object: &Value) -> FieldErrors {
+fn validate(object: &Value, old: &[&str]) -> FieldErrors {
     let mut errors = Vec::new();
     let spec = at("spec");
-    validate_selector(&mut errors, &spec.child("podSelector"), object.at(&["spec", "podSelector"]));
+    validation::label_selector(object.at(&["spec", "podSelector"]), &spec.child("podSelector"), &mut errors);
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
         for (i, rule) in object.list_at(&["spec", direction]).iter().enumerate() {
             let path = spec.child(direction).index(i);
@@ -65,7 +65,7 @@ fn validate(object: &Value) -> FieldErrors {
                 validate_port(&mut errors, &path.child("ports").index(j), port);
             }
             for (j, peer) in rule.list_at(&[peers]).iter().enumerate() {
-                validate_peer(&mut errors, &path.child(peers).index(j), peer);
+                validate_peer(&mut errors, &path.child(peers).index(j), peer, old);
             }
         }
     }
@@ -85,38 +85,6 @@ fn validate_types(errors: &mut FieldErrors, types: &[Value]) {
     }
 }
 
-/// Labels a selector compares with must be labels.
-pub(crate) fn validate_selector(errors: &mut FieldErrors, path: &FieldPath, selector: Option<&Value>) {
-    let Some(selector) = selector else { return };
-    if let Some(labels) = selector.map_at(&["matchLabels"]) {
-        errors.extend(meta::validation::validate_labels(labels, &path.child("matchLabels")));
-    }
-    for (i, requirement) in selector.list_at(&["matchExpressions"]).iter().enumerate() {
-        validate_requirement(errors, &path.child("matchExpressions").index(i), requirement);
-    }
-}
-
-fn validate_requirement(errors: &mut FieldErrors, path: &FieldPath, requirement: &Value) {
-    let values = requirement.list_at(&["values"]);
-    match text(requirement, &["operator"]) {
-        "In" | "NotIn" if values.is_empty() => {
-            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-            errors.push(FieldError::required(&path.child("values"), detail));
-        }
-        "Exists" | "DoesNotExist" if !values.is_empty() => {
-            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            errors.push(FieldError::forbidden(&path.child("values"), detail));
-        }
-        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-        other => {
-            let detail = "not a valid selector operator";
-            errors.push(FieldError::invalid_str(&path.child("operator"), other, detail));
-        }
-    }
-    let key = text(requirement, &["key"]);
-    check::messages(errors, &path.child("key"), key, meta::validation::is_qualified_name(key));
-}
-
 fn validate_port(errors: &mut FieldErrors, path: &FieldPath, port: &Value) {
     if let Some(protocol) = port.str_at(&["protocol"]) {
         check::one_of(errors, &path.child("protocol"), protocol, &["TCP", "UDP", "SCTP"]);
@@ -124,9 +92,12 @@ fn validate_port(errors: &mut FieldErrors, path: &FieldPath, port: &Value) {
     let end = port.int_at(&["endPort"]);
     match port.get("port") {
         Some(Value::Int(number)) => validate_number(errors, path, *number, end),
-        Some(Value::String(_)) if end.is_some() => {
-            let detail = "may not be specified when `port` is non-numeric";
-            errors.push(FieldError::invalid(&path.child("endPort"), &end.unwrap_or_default().into(), detail));
+        Some(Value::String(name)) => {
+            if let Some(end) = end {
+                let detail = "may not be specified when `port` is non-numeric";
+                errors.push(FieldError::invalid(&path.child("endPort"), &end.into(), detail));
+            }
+            check::messages(errors, &path.child("port"), name, validation::port_name(name));
         }
         None if end.is_some() => {
             let detail = "may not be specified when `port` is not specified";
@@ -137,29 +108,23 @@ fn validate_port(errors: &mut FieldErrors, path: &FieldPath, port: &Value) {
 }
 
 fn validate_number(errors: &mut FieldErrors, path: &FieldPath, number: i64, end: Option<i64>) {
-    const RANGE: &str = "must be between 1 and 65535, inclusive";
-    if let Some(end) = end {
-        if end < number {
-            // The original shows the port, not its end.
-            let detail = "must be greater than or equal to `port`";
-            errors.push(FieldError::invalid(&path.child("endPort"), &number.into(), detail));
-        }
-        if !(1..=65535).contains(&end) {
-            errors.push(FieldError::invalid(&path.child("endPort"), &end.into(), RANGE));
-        }
+    validation::port_number(errors, &path.child("port"), number);
+    let Some(end) = end else { return };
+    if end < number {
+        // The original shows the port, not its end.
+        let detail = "must be greater than or equal to `port`";
+        errors.push(FieldError::invalid(&path.child("endPort"), &number.into(), detail));
     }
-    if !(1..=65535).contains(&number) {
-        errors.push(FieldError::invalid(&path.child("port"), &number.into(), RANGE));
-    }
+    validation::port_number(errors, &path.child("endPort"), end);
 }
 
-fn validate_peer(errors: &mut FieldErrors, path: &FieldPath, peer: &Value) {
+fn validate_peer(errors: &mut FieldErrors, path: &FieldPath, peer: &Value, old: &[&str]) {
     let (pods, namespaces) = (peer.get("podSelector"), peer.get("namespaceSelector"));
-    validate_selector(errors, &path.child("podSelector"), pods);
-    validate_selector(errors, &path.child("namespaceSelector"), namespaces);
+    validation::label_selector(pods, &path.child("podSelector"), errors);
+    validation::label_selector(namespaces, &path.child("namespaceSelector"), errors);
     let block = peer.get("ipBlock");
     if let Some(block) = block {
-        validate_block(errors, &path.child("ipBlock"), block);
+        validate_block(errors, &path.child("ipBlock"), block, old);
     }
     let others = usize::from(pods.is_some()) + usize::from(namespaces.is_some());
     if block.is_none() && others == 0 {
@@ -169,32 +134,40 @@ fn validate_peer(errors: &mut FieldErrors, path: &FieldPath, peer: &Value) {
     }
 }
 
-fn validate_block(errors: &mut FieldErrors, path: &FieldPath, block: &Value) {
+fn validate_block(errors: &mut FieldErrors, path: &FieldPath, block: &Value, old: &[&str]) {
     let cidr = text(block, &["cidr"]);
     let path_of_cidr = path.child("cidr");
     if !check::required(errors, &path_of_cidr, cidr) {
         return;
     }
-    let Ok(network) = cidr.parse::<IpNet>() else {
-        errors.push(FieldError::invalid_str(&path_of_cidr, cidr, service_cidr::INVALID));
-        return;
-    };
+    addresses::range(errors, &path_of_cidr, cidr, old);
+    let Some(network) = addresses::sloppy_range(cidr).map(|range| range.trunc()) else { return };
     for (i, except) in block.list_at(&["except"]).iter().filter_map(Value::as_str).enumerate() {
         let path = path.child("except").index(i);
-        match except.parse::<IpNet>() {
-            Err(_) => errors.push(FieldError::invalid_str(&path, except, service_cidr::INVALID)),
-            Ok(hole) if !network.contains(&hole) || hole.prefix_len() <= network.prefix_len() => {
-                errors.push(FieldError::invalid_str(&path, except, "must be a strict subset of `cidr`"));
-            }
-            Ok(_) => {}
+        addresses::range(errors, &path, except, old);
+        let Some(hole) = addresses::sloppy_range(except) else { continue };
+        if !network.contains(&hole.network()) || hole.prefix_len() <= network.prefix_len() {
+            errors.push(FieldError::invalid_str(&path, except, "must be a strict subset of `cidr`"));
         }
     }
+}
+
+/// Every range a policy names. On an update those may stay, however they are written.
+fn ranges(object: &Value) -> Vec<&str> {
+    let rules = [("ingress", "from"), ("egress", "to")].into_iter().flat_map(|(direction, peers)| {
+        object.list_at(&["spec", direction]).iter().flat_map(move |rule| rule.list_at(&[peers]))
+    });
+    rules
+        .filter_map(|peer| peer.get("ipBlock"))
+        .flat_map(|block| block.get("cidr").into_iter().chain(block.list_at(&["except"])))
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, defaulted, problems};
+    use crate::testing::{cells, defaulted, problems, refuses, refuses_updates};
 
     #[test]
     fn types_follow_from_the_rules_and_ports_are_tcp() {
@@ -224,5 +197,45 @@ mod tests {
             let policy = defaulted(&definition(), &format!(r#"{{"spec":{{"ingress":[{ingress}]}}}}"#));
             assert_eq!(problems(&definition(), &policy), [expected]);
         }
+    }
+
+    #[test]
+    fn ranges_of_new_peers_are_strict() {
+        let base = r#"{"metadata":{"name":"a"},"spec":{"podSelector":{},"ingress":[
+            {"from":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}]}}"#;
+        refuses(
+            &definition(),
+            base,
+            &[
+                (
+                    r#"{"spec":{"ingress":[{"from":[{"ipBlock":{"cidr":"10.0.0.1/8","except":["10.0.0.0/8"]}}]}]}}"#,
+                    &[
+                        "spec.ingress[0].from[0].ipBlock.cidr: Invalid value: \"10.0.0.1/8\": must not have bits set \
+                         beyond the prefix length",
+                        "spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: \"10.0.0.0/8\": must be a strict \
+                         subset of `cidr`",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"egress":[{"ports":[{"port":"A--b"},{"endPort":1},{"port":0}]}]}}"#,
+                    &[
+                        "spec.egress[0].ports[0].port: Invalid value: \"A--b\": must contain only alpha-numeric \
+                         characters (a-z, 0-9), and hyphens (-)",
+                        "spec.egress[0].ports[0].port: Invalid value: \"A--b\": must not contain consecutive hyphens",
+                        "spec.egress[0].ports[1].endPort: Invalid value: 1: may not be specified when `port` is not \
+                         specified",
+                        "spec.egress[0].ports[2].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"policyTypes":["Ingress","X"]}}"#,
+                    &[
+                        "spec.policyTypes[1]: Unsupported value: \"X\": supported values: \"Ingress\", \"Egress\"",
+                    ],
+                ),
+            ],
+        );
+        let sloppy = base.replace("10.0.0.0/8", "10.0.0.1/8");
+        refuses_updates(&definition(), &sloppy, &[(r#"{"spec":{"policyTypes":["Ingress"]}}"#, &[])]);
     }
 }

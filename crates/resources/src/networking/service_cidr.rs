@@ -1,17 +1,14 @@
 //! Service CIDRs are the ranges cluster IPs of services are taken from: one
 //! range, or one of each IP family. They cannot be changed, only added to.
 
-use ipnet::IpNet;
 use meta::{FieldError, FieldErrors};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
+use crate::addresses;
 use crate::check::{self, at};
 use crate::networking::GROUP;
 use crate::print as show;
-
-/// The text a malformed range is refused with.
-pub(super) const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /// Service CIDRs as served.
 pub fn definition() -> ResourceDef {
@@ -66,19 +63,18 @@ fn validate(object: &Value) -> FieldErrors {
         let shown = crate::go_form::show("io.k8s.api.networking.v1.ServiceCIDRSpec", object.get("spec"));
         return check::invalid_shown(&path, shown, "may only hold up to 2 values").into();
     }
-    let mut networks = Vec::new();
     for (i, text) in cidrs.iter().filter_map(Value::as_str).enumerate() {
-        match text.parse::<IpNet>() {
-            Err(_) => errors.push(FieldError::invalid_str(&path.index(i), text, INVALID)),
-            Ok(network) if network.addr() != network.network() => {
-                let detail = "must not have bits set beyond the prefix length";
-                errors.push(FieldError::invalid_str(&path.index(i), text, detail));
-            }
-            Ok(network) => networks.push(network),
+        if let Some(problem) = addresses::problem_of_canonical_range(text) {
+            errors.push(FieldError::invalid_str(&path.index(i), text, problem));
         }
     }
-    if let [a, b] = networks[..]
-        && a.addr().is_ipv4() == b.addr().is_ipv4()
+    let families: Vec<bool> = cidrs
+        .iter()
+        .filter_map(|text| addresses::sloppy_range(text.as_str()?))
+        .map(|range| range.addr().is_ipv4())
+        .collect();
+    if let [a, b] = families[..]
+        && a == b
     {
         let detail =
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
@@ -115,6 +111,7 @@ mod tests {
             assert_eq!(problems(&definition(), &range), expected.into_iter().collect::<Vec<_>>(), "{cidrs}");
         }
     }
+
     #[test]
     fn a_range_stays_and_may_be_joined_by_one_of_the_other_family() {
         for (cidrs, expected) in [

@@ -8,7 +8,6 @@ use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
 use crate::check::at;
-use crate::networking::network_policy::validate_selector;
 use crate::print as show;
 use crate::rbac::{GROUP, role};
 
@@ -49,7 +48,7 @@ fn validate(object: &Value) -> FieldErrors {
         errors.push(FieldError::required(&path, detail));
     }
     for (i, selector) in selectors.iter().enumerate() {
-        validate_selector(&mut errors, &path.index(i), Some(selector));
+        crate::validation::label_selector(Some(selector), &path.index(i), &mut errors);
     }
     errors
 }

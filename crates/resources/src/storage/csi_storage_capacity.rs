@@ -7,7 +7,6 @@ use schema::Value;
 use schema::quantity::Quantity;
 
 use crate::check::{self, at, text};
-use crate::networking::network_policy::validate_selector;
 use crate::print as show;
 use crate::storage::GROUP;
 
@@ -31,7 +30,7 @@ struct CsiStorageCapacityStrategy;
 impl Strategy for CsiStorageCapacityStrategy {
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
-        validate_selector(&mut errors, &at("nodeTopology"), object.get("nodeTopology"));
+        crate::validation::label_selector(object.get("nodeTopology"), &at("nodeTopology"), &mut errors);
         let class = text(object, &["storageClassName"]);
         if check::required(&mut errors, &at("storageClassName"), class) {
             let messages = meta::validation::is_dns1123_subdomain(class);
