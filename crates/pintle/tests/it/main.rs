@@ -7,6 +7,7 @@ mod bad_input;
 mod encryption;
 mod identity;
 mod metrics;
+mod moving;
 mod over_etcd;
 mod process;
 mod refusals;
