@@ -11,6 +11,7 @@ use crate::admission::{AdmissionAttributes, Operation};
 use crate::allocator::{Allocation, settle};
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
+use crate::field_management::{forget_owners, is_too_large};
 use crate::metadata::{
     deduplicate_owners, fill_system_fields, generate_name, match_namespace, wipe_system_fields,
 };
@@ -88,7 +89,12 @@ impl Store {
         self.before_create(context, object)?;
         self.validate_admission(context, Operation::Create, Some(object), None, options.dry_run).await?;
         let key = self.key(&context.namespace, ObjectMeta::of(object).name())?;
-        self.write_new(&key, object, options).await
+        match self.write_new(&key, object, options).await {
+            Err(Error::Api(error)) if is_too_large(&error) && forget_owners(object) => {
+                self.write_new(&key, object, options).await
+            }
+            written => written,
+        }
     }
 
     /// Gives a new object its identity, which allocators refer to. Also the

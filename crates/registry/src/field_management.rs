@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use meta::object::ObjectMeta;
+use meta::object::{ObjectMeta, ObjectMetaMut};
 use meta::options::WriteOptions;
 use meta::time::rfc3339;
 use meta::{ApiError, GroupVersionKind};
 use patch::apply::{FieldManager, FieldSet, Typed, Versions, Writer};
 use schema::{Key, TypeId, Value};
+use storage::backend::BackendError;
 
 use crate::context::RequestContext;
 use crate::definition::{Conversion, ResourceDef, StatusMetadata};
@@ -188,6 +189,17 @@ pub(crate) fn keep_times(object: &mut Value, old: &Value) {
     }
     let entries = ObjectMeta::of(old).managed_fields().to_vec();
     object.set(&["metadata", "managedFields"], entries);
+}
+
+/// True if the store took none of the object because of its size.
+pub(crate) fn is_too_large(error: &ApiError) -> bool {
+    let ApiError::Unknown(text) = error else { return false };
+    *text == BackendError::TooLarge.to_string()
+}
+
+/// Drops `managedFields`; true if there were some.
+pub(crate) fn forget_owners(object: &mut Value) -> bool {
+    ObjectMetaMut::of(object).map().remove("managedFields").is_some()
 }
 
 /// Fields that an endpoint takes from the old object, whatever is sent: nobody

@@ -18,7 +18,7 @@ use crate::admission::Operation;
 use crate::allocator::{Allocation, settle};
 use crate::context::RequestContext;
 use crate::errors::{Verb, interpret};
-use crate::field_management::keep_times;
+use crate::field_management::{forget_owners, is_too_large, keep_times};
 use crate::metadata::{
     deduplicate_owners, desired_state_differs, keep_all_but_status, keep_field, keep_metadata_for_status,
     match_namespace,
@@ -29,6 +29,9 @@ impl Store {
     /// Changes an object, retrying for as long as others change it meanwhile.
     /// The flag of the result says that the object was created: where
     /// the resource allows it or `force_allow_create` is set, a missing one is.
+    ///
+    /// An object that is too large for the store is written without
+    /// `managedFields`, unless the change keeps them itself (F-RTE-3).
     pub async fn update(
         &self,
         context: &RequestContext,
@@ -37,6 +40,30 @@ impl Store {
         updated: &mut dyn UpdatedObject,
         options: &WriteOptions,
         force_allow_create: bool,
+    ) -> Result<(Outcome, bool), ApiError> {
+        let tracked = updated.tracks_fields();
+        let owners = if tracked { Owners::Given } else { Owners::Tracked };
+        let whole =
+            self.try_update(context, name, kind.clone(), updated, options, force_allow_create, owners);
+        match whole.await {
+            Err(error) if !tracked && is_too_large(&error) => {
+                let owners = Owners::Forgotten;
+                self.try_update(context, name, kind, updated, options, force_allow_create, owners).await
+            }
+            done => done,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "those of update, and one more")]
+    async fn try_update(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        kind: UpdateKind,
+        updated: &mut dyn UpdatedObject,
+        options: &WriteOptions,
+        force_allow_create: bool,
+        owners: Owners,
     ) -> Result<(Outcome, bool), ApiError> {
         let key = self.key(&context.namespace, name)?;
         let may_create = force_allow_create || kind == UpdateKind::Main && self.definition().create_on_update;
@@ -49,6 +76,7 @@ impl Store {
             updated,
             options,
             may_create,
+            owners,
             allocation: None,
             created: None,
             emptied: None,
@@ -236,6 +264,17 @@ impl Store {
     }
 }
 
+/// What becomes of `managedFields`.
+#[derive(Clone, Copy)]
+enum Owners {
+    /// The change has brought them up to date.
+    Given,
+    /// They are brought up to date here.
+    Tracked,
+    /// They are dropped: with them the object is too large.
+    Forgotten,
+}
+
 /// An update in progress; called once per try.
 struct Attempt<'a> {
     store: &'a Store,
@@ -245,6 +284,7 @@ struct Attempt<'a> {
     updated: &'a mut dyn UpdatedObject,
     options: &'a WriteOptions,
     may_create: bool,
+    owners: Owners,
     /// What the last try took for the object.
     allocation: Option<Box<dyn Allocation>>,
     /// The object to create, if the last try creates.
@@ -325,8 +365,10 @@ impl Attempt<'_> {
     /// Records who owns what, unless the change has done so itself.
     fn track(&self, object: &mut Value, old: Option<&Value>) {
         deduplicate_owners(self.context, object, false);
-        if !self.updated.tracks_fields() {
-            self.store.track(self.context, &self.kind, self.options, old, object);
+        match self.owners {
+            Owners::Given => {}
+            Owners::Tracked => self.store.track(self.context, &self.kind, self.options, old, object),
+            Owners::Forgotten => _ = forget_owners(object),
         }
     }
 
