@@ -125,6 +125,7 @@ fn writer<R>(name: &str, work: impl FnOnce(FieldManager<'_>) -> R) -> R {
         subresource: "",
         now: "2026-01-01T00:00:00Z",
         reset: &reset,
+        only: &[],
     };
     work(FieldManager::new(&Deployments, writer))
 }

@@ -33,6 +33,7 @@ fn writer<'a>(manager: &'a str, reset: &'a FieldSet) -> Writer<'a> {
         subresource: "",
         now: "2026-01-01T00:00:00Z",
         reset,
+        only: &[],
     }
 }
 

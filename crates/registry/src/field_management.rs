@@ -50,6 +50,7 @@ pub struct FieldManagement<'a> {
     subresource: &'a str,
     now: String,
     reset: FieldSet,
+    only: &'static [&'static [&'static str]],
     kind: String,
     api_version: String,
 }
@@ -138,6 +139,7 @@ impl FieldManagement<'_> {
             subresource: self.subresource,
             now: &self.now,
             reset: &self.reset,
+            only: self.only,
         };
         FieldManager::new(&self.store.versions, writer)
     }
@@ -162,6 +164,7 @@ impl Store {
             },
             now: rfc3339(context.environment.clock.now()),
             reset: reset_fields(def, kind),
+            only: def.strategy.only_fields(kind),
             kind: def.kind.to_string(),
             api_version: def.group_version().to_string(),
         }

@@ -93,6 +93,13 @@ pub trait Strategy: Send + Sync {
         &[]
     }
 
+    /// Paths below which alone an update through `kind` changes something, `*`
+    /// for any item of a list; none where [`Strategy::reset_fields`] says it all.
+    fn only_fields(&self, kind: &UpdateKind) -> &'static [&'static [&'static str]] {
+        let _ = kind;
+        &[]
+    }
+
     /// Last normalisation before an object is stored.
     fn canonicalize(&self, object: &mut Value) {
         let _ = object;

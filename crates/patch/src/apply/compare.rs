@@ -33,16 +33,6 @@ impl Comparison {
         self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
     }
 
-    /// Without the fields that an endpoint does not write.
-    #[must_use]
-    pub fn without(self, fields: &FieldSet) -> Comparison {
-        Comparison {
-            added: self.added.recursive_difference(fields),
-            modified: self.modified.recursive_difference(fields),
-            removed: self.removed.recursive_difference(fields),
-        }
-    }
-
     fn push(&mut self, element: &PathElement, difference: Option<Difference>, below: Comparison) {
         let is = |kind| difference == Some(kind);
         for (set, member, below) in [

@@ -41,6 +41,24 @@ pub struct Writer<'a> {
     pub now: &'a str,
     /// Fields that this endpoint resets, so that nobody owns them through it.
     pub reset: &'a FieldSet,
+    /// Paths of fields below which alone this endpoint writes, `*` for any
+    /// item; none if it writes everything but `reset`.
+    pub only: &'a [&'a [&'a str]],
+}
+
+impl Writer<'_> {
+    /// The fields of a set that the endpoint writes.
+    fn writable(&self, fields: FieldSet) -> FieldSet {
+        let fields = fields.recursive_difference(self.reset);
+        if self.only.is_empty() { fields } else { fields.along(self.only) }
+    }
+
+    /// What an update or apply through the endpoint changes.
+    fn changes(&self, typed: Typed<'_>, old: &Value, new: &Value) -> Comparison {
+        let Comparison { added, modified, removed } = compare(typed, old, new);
+        let [added, modified, removed] = [added, modified, removed].map(|fields| self.writable(fields));
+        Comparison { added, modified, removed }
+    }
 }
 
 /// The versions of a kind. Objects are in normal form.
@@ -152,7 +170,7 @@ impl<'a> FieldManager<'a> {
         let typed = self.versions.typed(version).ok_or_else(|| unknown_version(version))?;
         let (old_shown, new_shown) =
             (self.versions.from_stored(version, old)?, self.versions.from_stored(version, new)?);
-        let comparison = compare(typed, &old_shown, &new_shown).without(self.writer.reset);
+        let comparison = self.writer.changes(typed, &old_shown, &new_shown);
         self.release(&mut managers, &comparison, old, new)?;
         let taken = strip(comparison.added.union(comparison.modified));
         if !taken.is_empty() {
@@ -209,7 +227,7 @@ impl<'a> FieldManager<'a> {
                 })?;
             }
         }
-        Ok(Some(compare(typed, &old, &new).without(self.writer.reset)))
+        Ok(Some(self.writer.changes(typed, &old, &new)))
     }
 
     /// Applies a configuration, a document of the request's version, to the
@@ -298,7 +316,7 @@ impl Run<'_, '_> {
     fn apply(&self, mut managers: Managers, force: bool) -> Result<Applied, ApplyError> {
         let FieldManager { versions, writer } = self.manager;
         let mut own = self.manager.manager(writer.manager, Operation::Apply);
-        let named = owned_fields(self.typed, self.configuration).recursive_difference(writer.reset);
+        let named = writer.writable(owned_fields(self.typed, self.configuration));
         own.fields = named.clone().into();
         let last = managers.take(&own);
         own.time = last.as_ref().and_then(|last| last.time.clone());
@@ -309,7 +327,7 @@ impl Run<'_, '_> {
             _ => merged,
         };
         managers.take(&own);
-        let comparison = compare(self.typed, &self.live, &object).without(writer.reset);
+        let comparison = writer.changes(self.typed, &self.live, &object);
         let (old_stored, new_stored);
         let conflicts = if managers.iter().all(|manager| manager.fields_version == writer.api_version) {
             self.conflicts(&managers, |_| Ok(Some(Cow::Borrowed(&comparison))))?

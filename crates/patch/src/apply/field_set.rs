@@ -166,6 +166,25 @@ impl FieldSet {
         set
     }
 
+    /// What is on one of the paths or below it; `*` stands for any element.
+    pub(crate) fn along(self, paths: &[&[&str]]) -> FieldSet {
+        let mut set = FieldSet::new();
+        for Node { element, member, below } in self.nodes {
+            let is_here = |first: &str| {
+                first == "*" || matches!(&element, PathElement::Field(name) if name.as_str() == first)
+            };
+            let rests =
+                paths.iter().filter_map(|path| path.split_first().filter(|(first, _)| is_here(first)));
+            let rests: Vec<&[&str]> = rests.map(|(_, rest)| rest).collect();
+            if rests.iter().any(|rest| rest.is_empty()) {
+                set.push(element, member, below);
+            } else if !rests.is_empty() {
+                set.push(element, member, below.along(&rests));
+            }
+        }
+        set
+    }
+
     /// Adds a node behind all others; nothing if it is empty. For whoever
     /// builds a set in order.
     pub(crate) fn push(&mut self, element: PathElement, member: bool, below: FieldSet) {
@@ -290,6 +309,21 @@ mod tests {
             prop_assert_eq!(set(&a).len(), a.len());
             prop_assert_eq!(FieldSet::union_all([set(&a), set(&b), set(&a)]), set(&union));
         }
+    }
+
+    #[test]
+    fn sets_are_cut_along_paths() {
+        let read = |text: &str| FieldSet::from_fields_v1(text).expect(text);
+        let set = read(
+            r#"{"f:m":{},"f:s":{".":{},"f:c":{"k:{\"n\":1}":{".":{},"f:i":{},"f:r":{".":{},"f:x":{}}}},"f:d":{}}}"#,
+        );
+        let cut = set.clone().along(&[&["s", "c", "*", "r"], &["s", "e"]]);
+        assert_eq!(
+            cut.to_fields_v1(),
+            r#"{"f:s":{".":{},"f:c":{"k:{\"n\":1}":{".":{},"f:r":{".":{},"f:x":{}}}}}}"#
+        );
+        assert_eq!(set.clone().along(&[&["s"]]).to_fields_v1().len(), set.to_fields_v1().len() - 9);
+        assert!(set.along(&[&["x", "m"]]).is_empty());
     }
 
     #[test]

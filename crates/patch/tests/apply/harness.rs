@@ -41,6 +41,7 @@ pub struct Stored {
     pub object: Value,
     pub reset: FieldSet,
     pub subresource: &'static str,
+    pub only: &'static [&'static [&'static str]],
     seconds: u32,
 }
 
@@ -52,6 +53,7 @@ impl Stored {
             object: Value::map(),
             reset: FieldSet::new(),
             subresource: "",
+            only: &[],
             seconds: 0,
         }
     }
@@ -74,6 +76,7 @@ impl Stored {
             subresource: self.subresource,
             now: &now,
             reset: &self.reset,
+            only: self.only,
         };
         work(FieldManager::new(&self.kind, writer), &self.object)
     }

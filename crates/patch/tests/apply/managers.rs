@@ -101,6 +101,38 @@ fn an_endpoint_owns_only_what_it_can_write() {
 }
 
 #[test]
+fn an_endpoint_of_some_fields_owns_only_those() {
+    let mut stored = Stored::new("", "v1", "Pod", "v1");
+    let pod = |image: &str, cpu: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"p"}},"spec":{{"containers":[{{"name":"c","image":"{image}",
+                "resources":{{"limits":{{"cpu":"{cpu}"}}}}}}]}}}}"#
+        )
+    };
+    stored.update("creator", &pod("i", "1"));
+    stored.subresource = "resize";
+    stored.only = &[&["spec", "containers", "*", "resources"]];
+    stored.update("resizer", &pod("i", "2"));
+    let resize =
+        r#"{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{"f:resources":{"f:limits":{"f:cpu":{}}}}}}}"#;
+    assert_eq!(stored.managers()[1], format!("resizer Update resize {resize}"));
+    stored
+        .apply(
+            "applier",
+            true,
+            &pod("j", "2").replace("\"metadata\"", r#""apiVersion":"v1","kind":"Pod","metadata""#),
+        )
+        .expect("its own");
+    assert_eq!(
+        stored.managers()[0],
+        concat!(
+            r#"applier Apply resize {"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":"#,
+            r#"{".":{},"f:resources":{"f:limits":{"f:cpu":{}}}}}}}"#
+        )
+    );
+}
+
+#[test]
 fn the_oldest_managers_of_updates_are_merged_beyond_ten() {
     let mut stored = Stored::config_map();
     let mut members: Vec<String> = Vec::new();

@@ -10,6 +10,7 @@ use meta::options::DeleteOptions;
 use meta::{FieldErrors, GroupVersionKind};
 use registry::{
     Column, PrintContext, RequestContext, ResourceDef, RowCondition, StatusMetadata, Strategy, Subresource,
+    UpdateKind,
 };
 use schema::{Map, Value};
 
@@ -79,6 +80,19 @@ const SELECTABLE: [&str; 10] = [
 struct Pod;
 
 impl Strategy for Pod {
+    fn only_fields(&self, kind: &UpdateKind) -> &'static [&'static [&'static str]] {
+        match kind {
+            UpdateKind::Part(part) if part == "ephemeralcontainers" => &[&["spec", "ephemeralContainers"]],
+            UpdateKind::Part(part) if part == "resize" => &[
+                &["spec", "containers", "*", "resources"],
+                &["spec", "containers", "*", "resizePolicy"],
+                &["spec", "initContainers", "*", "resources"],
+                &["spec", "initContainers", "*", "resizePolicy"],
+            ],
+            UpdateKind::Main | UpdateKind::Status | UpdateKind::Part(_) => &[],
+        }
+    }
+
     fn default(&self, object: &mut Value) {
         defaults::pod::pod(defaults::ensure(object, "spec"));
         if let Some(status) = defaults::object(object, "status") {

@@ -82,6 +82,7 @@ pub fn track_body(written: &Written<'_>, context: &RequestContext, options: &Wri
         subresource: written.subresource,
         now: &now,
         reset: &reset,
+        only: &[],
     };
     FieldManager::new(&version, writer).update(&Value::map(), body);
 }
@@ -145,6 +146,7 @@ impl<'a> ScaleOwnership<'a> {
             subresource: "scale",
             now: &self.now,
             reset: &reset,
+            only: &[],
         };
         let version =
             OnlyVersion { api_version: SCALE_VERSION, schema: schema::builtin(), ty: Known::Scale.ty() };
