@@ -71,7 +71,6 @@ impl Strategy for CsiDriverStrategy {
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
-        validate_driver_name(&mut errors, &at("name"), ObjectMeta::of(object).name());
         validate_spec(&mut errors, object);
         errors
     }
@@ -117,9 +116,11 @@ impl Strategy for CsiDriverStrategy {
 
 fn validate_spec(errors: &mut FieldErrors, object: &Value) {
     let spec = at("spec");
-    for key in ["attachRequired", "podInfoOnMount", "storageCapacity"] {
+    // The path the original names for the first does not exist.
+    let required = [("attachRequired", "attachedRequired"), ("podInfoOnMount", "podInfoOnMount")];
+    for (key, named) in required.into_iter().chain([("storageCapacity", "storageCapacity")]) {
         if object.bool_at(&["spec", key]).is_none() {
-            errors.push(FieldError::required(&spec.child(key), ""));
+            errors.push(FieldError::required(&spec.child(named), ""));
         }
     }
     if let Some(policy) = object.str_at(&["spec", "fsGroupPolicy"]) {
@@ -140,6 +141,12 @@ fn validate_spec(errors: &mut FieldErrors, object: &Value) {
             &period.into(),
             "must be greater than or equal to 10 seconds",
         ));
+    }
+    let in_secrets = object.bool_at(&["spec", "serviceAccountTokenInSecrets"]);
+    if let Some(in_secrets) = in_secrets.filter(|_| object.list_at(&["spec", "tokenRequests"]).is_empty()) {
+        let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        let path = spec.child("serviceAccountTokenInSecrets");
+        errors.push(FieldError::invalid(&path, &in_secrets.into(), detail));
     }
 }
 
@@ -183,7 +190,7 @@ pub(super) fn validate_driver_name(errors: &mut FieldErrors, path: &FieldPath, n
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, context, defaulted, problems};
+    use crate::testing::{cells, changed, context, defaulted, problems, refuses};
 
     #[test]
     fn a_driver_attaches_persistent_volumes_by_default() {
@@ -220,5 +227,50 @@ mod tests {
         new.set(&["spec", "fsGroupPolicy"], "None");
         definition().strategy.prepare_for_update(&context(), &mut new, &old);
         assert_eq!(ObjectMeta::of(&new).generation(), 1);
+    }
+
+    #[test]
+    fn tokens_and_times_have_bounds() {
+        refuses(
+            &definition(),
+            r#"{"metadata":{"name":"d"},"spec":{}}"#,
+            &[
+                (
+                    r#"{"spec":{"nodeAllocatableUpdatePeriodSeconds":10,"tokenRequests":[{"expirationSeconds":600}]}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"spec":{"nodeAllocatableUpdatePeriodSeconds":9,"serviceAccountTokenInSecrets":true}}"#,
+                    &[
+                        "spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to \
+                         10 seconds",
+                        "spec.serviceAccountTokenInSecrets: Invalid value: true: serviceAccountTokenInSecrets is set \
+                         but no tokenRequests are specified",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"tokenRequests":[{"expirationSeconds":599},
+                        {"audience":"a","expirationSeconds":4294967297}]}}"#,
+                    &[
+                        "spec.tokenRequests[0].expirationSeconds: Invalid value: 599: may not specify a duration less \
+                         than 10 minutes",
+                        "spec.tokenRequests[1].expirationSeconds: Invalid value: 4294967297: may not specify a \
+                         duration larger than 2^32 seconds",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn tokens_in_volume_attributes_are_warned_of() {
+        let mut driver = changed(
+            &definition(),
+            r#"{"metadata":{"name":"d"},"spec":{"tokenRequests":[{"audience":"a"}]}}"#,
+            "{}",
+        );
+        assert_eq!(definition().strategy.warnings_on_create(&context(), &driver), [TOKENS_IN_THE_OPEN]);
+        driver.set(&["spec", "serviceAccountTokenInSecrets"], true);
+        assert!(definition().strategy.warnings_on_create(&context(), &driver).is_empty());
     }
 }

@@ -87,6 +87,7 @@ fn validate_driver<'a>(
     }
     let mut keys = BTreeSet::new();
     for key in driver.list_at(&["topologyKeys"]).iter().filter_map(Value::as_str) {
+        check::required(errors, path, key);
         if !keys.insert(key) {
             errors.push(FieldError::duplicate(path, &key.into()));
         }

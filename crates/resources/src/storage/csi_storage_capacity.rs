@@ -1,14 +1,14 @@
 //! CSI storage capacities say how much of a class a part of the cluster has
 //! left. Of one, only the amounts may change.
 
-use meta::{FieldError, FieldErrors};
+use meta::FieldErrors;
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
-use schema::quantity::Quantity;
 
 use crate::check::{self, at, text};
 use crate::print as show;
 use crate::storage::GROUP;
+use crate::validation;
 
 /// CSI storage capacities as served.
 pub fn definition() -> ResourceDef {
@@ -30,17 +30,11 @@ struct CsiStorageCapacityStrategy;
 impl Strategy for CsiStorageCapacityStrategy {
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
         let mut errors = Vec::new();
-        crate::validation::label_selector(object.get("nodeTopology"), &at("nodeTopology"), &mut errors);
-        let class = text(object, &["storageClassName"]);
-        if check::required(&mut errors, &at("storageClassName"), class) {
-            let messages = meta::validation::is_dns1123_subdomain(class);
-            check::messages(&mut errors, &at("storageClassName"), class, messages);
-        }
-        for key in ["capacity", "maximumVolumeSize"] {
-            let Some(amount) = object.str_at(&[key]) else { continue };
-            if Quantity::parse(amount).is_ok_and(|quantity| quantity.milli_value() < 0) {
-                errors.push(FieldError::invalid_str(&at(key), amount, check::NOT_NEGATIVE));
-            }
+        validation::label_selector(object.get("nodeTopology"), &at("nodeTopology"), &mut errors);
+        let (path, class) = (at("storageClassName"), text(object, &["storageClassName"]));
+        check::messages(&mut errors, &path, class, meta::validation::is_dns1123_subdomain(class));
+        if let Some(capacity) = object.get("capacity") {
+            validation::quantity_not_negative(&mut errors, &at("capacity"), capacity);
         }
         errors
     }
@@ -60,17 +54,41 @@ impl Strategy for CsiStorageCapacityStrategy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{object, problems};
+    use crate::testing::{refuses, refuses_updates};
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"storageClassName":"c","capacity":"1Gi"}"#;
 
     #[test]
     fn a_class_is_named_and_amounts_are_not_negative() {
-        let capacity = object(r#"{"capacity":"-1"}"#);
-        assert_eq!(
-            problems(&definition(), &capacity),
-            [
-                "storageClassName: Required value",
-                "capacity: Invalid value: \"-1\": must be greater than or equal to 0",
-            ]
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"capacity":"0"}"#, &[]),
+                (
+                    r#"{"capacity":"-1","nodeTopology":{"matchExpressions":[{"key":"a","operator":"In"}]}}"#,
+                    &[
+                        "nodeTopology.matchExpressions[0].values: Required value: must be specified when `operator` \
+                         is 'In' or 'NotIn'",
+                        "capacity: Invalid value: \"-1\": must be greater than or equal to 0",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_stays() {
+        refuses_updates(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"capacity":"2Gi"}"#, &[]),
+                (
+                    r#"{"storageClassName":"d","nodeTopology":{}}"#,
+                    &["storageClassName: Invalid value: \"d\": field is immutable"],
+                ),
+            ],
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Storage classes say how volumes are made. What a volume was made with must
 //! stay readable, so nothing that matters to a provisioner can be changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
@@ -10,6 +10,7 @@ use schema::Value;
 use crate::check::{self, at, text};
 use crate::defaults;
 use crate::storage::GROUP;
+use crate::validation;
 
 const DEFAULT_CLASS: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
@@ -30,6 +31,7 @@ pub fn definition() -> ResourceDef {
             Column::string("Age"),
         ],
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored(GROUP, "v1", "storageclasses", "StorageClass", StorageClassStrategy)
     }
 }
@@ -76,13 +78,7 @@ fn validate(object: &Value) -> FieldErrors {
     let mut errors = Vec::new();
     let provisioner = text(object, &["provisioner"]);
     if check::required(&mut errors, &at("provisioner"), provisioner) {
-        let lower = provisioner.to_lowercase();
-        check::messages(
-            &mut errors,
-            &at("provisioner"),
-            provisioner,
-            meta::validation::is_qualified_name(&lower),
-        );
+        validation::qualified_name(&mut errors, &at("provisioner"), &provisioner.to_lowercase());
     }
     validate_parameters(&mut errors, object, true);
     let reclaim = text(object, &["reclaimPolicy"]);
@@ -92,9 +88,7 @@ fn validate(object: &Value) -> FieldErrors {
     let mode = text(object, &["volumeBindingMode"]);
     let modes = ["Immediate", "WaitForFirstConsumer"];
     check::required_one_of(&mut errors, &at("volumeBindingMode"), mode, &modes);
-    for (i, term) in object.list_at(&["allowedTopologies"]).iter().enumerate() {
-        validate_topology(&mut errors, &at("allowedTopologies").index(i), term);
-    }
+    validate_topologies(&mut errors, object.list_at(&["allowedTopologies"]));
     errors
 }
 
@@ -108,9 +102,8 @@ pub(super) fn validate_parameters(errors: &mut FieldErrors, object: &Value, may_
         return;
     };
     if parameters.len() > PARAMETERS_MAX {
-        let detail = format!("must have at most {PARAMETERS_MAX} items");
-        let kind = meta::field::FieldErrorType::TooLong;
-        errors.push(FieldError::new(kind, &path, "", detail));
+        // The original counts entries and speaks of bytes.
+        errors.push(FieldError::too_long(&path, PARAMETERS_MAX));
         return;
     }
     let mut bytes = 0;
@@ -122,6 +115,28 @@ pub(super) fn validate_parameters(errors: &mut FieldErrors, object: &Value, may_
     }
     if bytes > PARAMETERS_BYTES_MAX {
         errors.push(FieldError::too_long(&path, PARAMETERS_BYTES_MAX));
+    }
+}
+
+fn validate_topologies(errors: &mut FieldErrors, terms: &[Value]) {
+    let mut earlier: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    for (i, term) in terms.iter().enumerate() {
+        let path = at("allowedTopologies").index(i);
+        validate_topology(errors, &path, term);
+        let expressions = term.list_at(&["matchLabelExpressions"]).iter();
+        let selected: BTreeMap<_, BTreeSet<_>> = expressions
+            .map(|expression| {
+                let values = expression.list_at(&["values"]).iter().filter_map(Value::as_str);
+                (text(expression, &["key"]), values.collect())
+            })
+            .collect();
+        // A term that selects everything is taken for as many more as there are terms.
+        let phantoms = if selected.is_empty() { terms.len() } else { 0 };
+        let same = earlier.iter().filter(|other| **other == selected).count();
+        for _ in 0..same + phantoms {
+            errors.push(FieldError::duplicate(&path.child("matchLabelExpressions"), &"".into()));
+        }
+        earlier.push(selected);
     }
 }
 
@@ -150,7 +165,7 @@ fn validate_topology(errors: &mut FieldErrors, path: &FieldPath, term: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, defaulted, problems, update_problems};
+    use crate::testing::{cells, defaulted, problems, refuses, update_problems};
 
     #[test]
     fn volumes_are_deleted_and_bound_at_once_by_default() {
@@ -183,5 +198,47 @@ mod tests {
         let new =
             r#"{"provisioner":"p","parameters":{"a":"b"},"allowVolumeExpansion":true,"mountOptions":["y"]}"#;
         assert!(update_problems(&definition(), &defaulted(&definition(), new), &old).is_empty());
+    }
+
+    #[test]
+    fn a_class_is_complete() {
+        refuses(
+            &definition(),
+            r#"{"metadata":{"name":"a"},"provisioner":"P.example/x"}"#,
+            &[
+                (r#"{"provisioner":""}"#, &["provisioner: Required value"]),
+                (
+                    r#"{"provisioner":"A/"}"#,
+                    &[
+                        "provisioner: Invalid value: \"a/\": name part must be non-empty",
+                        "provisioner: Invalid value: \"a/\": name part must consist of alphanumeric characters, '-', '_' \
+                       or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  \
+                       or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+                    ],
+                ),
+                (
+                    r#"{"reclaimPolicy":"Recycle","volumeBindingMode":"Later"}"#,
+                    &[
+                        "reclaimPolicy: Unsupported value: \"Recycle\": supported values: \"Delete\", \"Retain\"",
+                        "volumeBindingMode: Unsupported value: \"Later\": supported values: \"Immediate\", \
+                         \"WaitForFirstConsumer\"",
+                    ],
+                ),
+                (
+                    r#"{"allowedTopologies":[{"matchLabelExpressions":[{"key":"z","values":["a","b"]}]},
+                        {"matchLabelExpressions":[{"key":"z","values":["b","a"]}]}]}"#,
+                    &["allowedTopologies[1].matchLabelExpressions: Duplicate value: \"\""],
+                ),
+                (
+                    r#"{"allowedTopologies":[{"matchLabelExpressions":[{"key":"z","values":["a","a"]},
+                        {"key":"z","values":[]}]}]}"#,
+                    &[
+                        "allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: \"a\"",
+                        "allowedTopologies[0].matchLabelExpressions[1].values: Required value",
+                        "allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: \"z\"",
+                    ],
+                ),
+            ],
+        );
     }
 }

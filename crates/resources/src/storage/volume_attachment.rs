@@ -1,6 +1,7 @@
 //! Volume attachments ask that a volume be attached to a node. What is asked
 //! for cannot be changed; the attacher answers in the status.
 
+use meta::validation::is_dns1123_subdomain;
 use meta::{FieldError, FieldErrors};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
@@ -8,6 +9,9 @@ use schema::Value;
 use crate::check::{self, at, text};
 use crate::print as show;
 use crate::storage::{GROUP, csi_driver};
+
+const METADATA_BYTES_MAX: usize = 256 * 1024;
+const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Volume attachments as served.
 pub fn definition() -> ResourceDef {
@@ -33,40 +37,26 @@ struct VolumeAttachmentStrategy;
 
 impl Strategy for VolumeAttachmentStrategy {
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        let mut errors = Vec::new();
-        csi_driver::validate_driver_name(
-            &mut errors,
-            &at("spec.attacher"),
-            text(object, &["spec", "attacher"]),
-        );
-        check::required(&mut errors, &at("spec.nodeName"), text(object, &["spec", "nodeName"]));
-        let source = |key| object.at(&["spec", "source", key]);
-        let path = at("spec.source");
-        match (source("persistentVolumeName"), source("inlineVolumeSpec")) {
-            (None, None) => {
-                let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
-                errors.push(FieldError::required(&path, detail));
-            }
-            (Some(_), Some(_)) => {
-                let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
-                errors.push(FieldError::forbidden(&path, detail));
-            }
-            (Some(name), None) if name.as_str() == Some("") => {
-                errors.push(FieldError::required(
-                    &path.child("persistentVolumeName"),
-                    "must specify non empty persistentVolumeName",
-                ));
-            }
-            _ => {}
+        let mut errors = common(object);
+        // What only new attachments are held to.
+        let attacher = text(object, &["spec", "attacher"]);
+        csi_driver::validate_driver_name(&mut errors, &at("spec.attacher"), attacher);
+        if let Some(name) = object.str_at(&["spec", "source", "persistentVolumeName"]) {
+            let path = at("spec.source.persistentVolumeName");
+            check::messages(&mut errors, &path, name, is_dns1123_subdomain(name));
         }
         errors
     }
 
-    fn validate_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        let mut errors = self.validate(context, object);
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        let mut errors = common(object);
         let spec = "io.k8s.api.storage.v1.VolumeAttachmentSpec";
         check::immutable_struct(&mut errors, "spec", spec, object, old, check::IMMUTABLE);
         errors
+    }
+
+    fn validate_status_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        self.validate_update(context, object, old)
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -84,10 +74,56 @@ impl Strategy for VolumeAttachmentStrategy {
     }
 }
 
+fn common(object: &Value) -> FieldErrors {
+    let mut errors = Vec::new();
+    check::required(&mut errors, &at("spec.attacher"), text(object, &["spec", "attacher"]));
+    source(object, &mut errors);
+    let node = text(object, &["spec", "nodeName"]);
+    check::messages(&mut errors, &at("spec.nodeName"), node, is_dns1123_subdomain(node));
+    status(object, &mut errors);
+    errors
+}
+
+fn source(object: &Value, errors: &mut FieldErrors) {
+    const ONE: &str = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+    let path = at("spec.source");
+    let source = |key| check::given(object, &["spec", "source", key]);
+    match (source("persistentVolumeName"), source("inlineVolumeSpec")) {
+        (None, None) => errors.push(FieldError::required(&path, ONE)),
+        (Some(_), Some(_)) => errors.push(FieldError::forbidden(&path, ONE)),
+        (Some(name), None) if name.as_str() == Some("") => {
+            let detail = "must specify non empty persistentVolumeName";
+            errors.push(FieldError::required(&path.child("persistentVolumeName"), detail));
+        }
+        _ => {}
+    }
+}
+
+fn status(object: &Value, errors: &mut FieldErrors) {
+    let metadata = object.map_at(&["status", "attachmentMetadata"]);
+    let entries = metadata.into_iter().flat_map(|map| map.iter());
+    let bytes: usize = entries.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
+    if bytes > METADATA_BYTES_MAX {
+        errors.push(FieldError::too_long(&at("status.attachmentMetadata"), METADATA_BYTES_MAX));
+    }
+    for key in ["attachError", "detachError"] {
+        let Some(error) = check::given(object, &["status", key]) else { continue };
+        let path = at("status").child(key);
+        if text(error, &["message"]).len() > MESSAGE_BYTES_MAX {
+            // The original tells the limit of something else.
+            errors.push(FieldError::too_long(&path.child("message"), METADATA_BYTES_MAX));
+        }
+        if let Some(code) = error.int_at(&["errorCode"]).filter(|code| *code < 0) {
+            let detail = "must be between 0 and 2147483647, inclusive";
+            errors.push(FieldError::invalid(&path.child("errorCode"), &code.into(), detail));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, object, problems};
+    use crate::testing::{cells, object, problems, refuses, refuses_status, refuses_updates};
 
     #[test]
     fn a_source_is_needed_and_printed() {
@@ -97,5 +133,53 @@ mod tests {
         let printed = cells(&definition(), &attachment);
         assert_eq!(printed[1..5], ["g".into(), "pv".into(), "n".into(), Value::Bool(false)]);
         assert_eq!(problems(&definition(), &object(r#"{"spec":{"attacher":"g","nodeName":"n"}}"#)).len(), 1);
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"attacher":"g","nodeName":"n",
+        "source":{"persistentVolumeName":"pv"}}}"#;
+
+    #[test]
+    fn attachments_are_complete_and_stay() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (
+                    r#"{"spec":{"attacher":""}}"#,
+                    &["spec.attacher: Required value", "spec.attacher: Required value"],
+                ),
+                (
+                    r#"{"spec":{"source":{"inlineVolumeSpec":{"nfs":{}}}}}"#,
+                    &["spec.source: Forbidden: must specify exactly one of inlineVolumeSpec and \
+                       persistentVolumeName"],
+                ),
+            ],
+        );
+        refuses_updates(
+            &definition(),
+            GOOD,
+            &[(
+                r#"{"spec":{"attacher":"h"}}"#,
+                &["spec: Invalid value: {\"Attacher\":\"h\",\"Source\":{\"PersistentVolumeName\":\"pv\",\
+                   \"InlineVolumeSpec\":null},\"NodeName\":\"n\"}: field is immutable"],
+            )],
+        );
+    }
+
+    #[test]
+    fn codes_of_errors_are_not_negative() {
+        refuses_status(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"status":{"attached":true,"attachError":{"errorCode":0}}}"#, &[]),
+                (
+                    r#"{"status":{"detachError":{"errorCode":-1}}}"#,
+                    &[
+                        "status.detachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+                    ],
+                ),
+            ],
+        );
     }
 }

@@ -8,6 +8,7 @@ use schema::Value;
 use crate::check::{self, at, text};
 use crate::print as show;
 use crate::storage::{GROUP, storage_class};
+use crate::validation;
 
 /// Volume attributes classes as served.
 pub fn definition() -> ResourceDef {
@@ -16,6 +17,7 @@ pub fn definition() -> ResourceDef {
         short_names: vec!["vac".into()],
         columns: vec![Column::name(), Column::string("DriverName"), Column::string("Age")],
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         ..ResourceDef::stored(
             GROUP,
             "v1",
@@ -33,22 +35,19 @@ impl Strategy for VolumeAttributesClassStrategy {
         let mut errors = Vec::new();
         let driver = text(object, &["driverName"]);
         if check::required(&mut errors, &at("driverName"), driver) {
-            let lower = driver.to_lowercase();
-            check::messages(
-                &mut errors,
-                &at("driverName"),
-                driver,
-                meta::validation::is_qualified_name(&lower),
-            );
+            validation::qualified_name(&mut errors, &at("driverName"), &driver.to_lowercase());
         }
         storage_class::validate_parameters(&mut errors, object, false);
         errors
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+    fn validate_update(&self, context: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         let changed = |field: &&str| !check::same(object.get(field), old.get(field));
         let refused = |field| FieldError::forbidden(&at(field), format!("updates to {field} are forbidden."));
-        ["driverName", "parameters"].into_iter().filter(changed).map(refused).collect()
+        let mut errors: FieldErrors =
+            ["driverName", "parameters"].into_iter().filter(changed).map(refused).collect();
+        errors.extend(self.validate(context, object));
+        errors
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -71,7 +70,10 @@ mod tests {
         );
         assert_eq!(
             update_problems(&definition(), &new, &old),
-            ["parameters: Forbidden: updates to parameters are forbidden."]
+            [
+                "parameters: Forbidden: updates to parameters are forbidden.",
+                "parameters: Required value: must contain at least one key/value pair",
+            ]
         );
     }
 }
