@@ -47,9 +47,9 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub struct Connection {
     /// The client's certificate chain, leaf first; empty if it showed none.
     pub peer_certificates: Vec<CertificateDer<'static>>,
-}
     /// Where the client is; none if there is no socket.
     pub peer: Option<SocketAddr>,
+}
 
 /// A request on its way through the filters.
 pub struct Exchange {
@@ -156,7 +156,6 @@ impl Exchange {
         self.body.lock().take()
     }
 
-    /// The client's id of the request, or a new one.
     /// Where the client is, if it came over a socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.connection.peer
@@ -167,6 +166,7 @@ impl Exchange {
         attributes(&self.context.user, &self.info)
     }
 
+    /// The client's id of the request, or a new one.
     fn audit_id(&self) -> HeaderValue {
         let given = self.parts.headers.get(&AUDIT_ID).filter(|value| !value.is_empty());
         let made =
