@@ -13,10 +13,24 @@ pub struct ResourceVersion(pub String);
 
 /// The text is no decimal 64-bit number.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("strconv.ParseUint: parsing {text:?}: invalid syntax")]
+#[error("strconv.ParseUint: parsing {text:?}: {}", self.reason())]
 pub struct ParseResourceVersionError {
     /// What was given.
     pub text: String,
+}
+
+impl ParseResourceVersionError {
+    /// In the words of Go.
+    fn reason(&self) -> &'static str {
+        match is_decimal(&self.text) {
+            true => "value out of range",
+            false => "invalid syntax",
+        }
+    }
+}
+
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Revision {
@@ -49,9 +63,8 @@ impl ResourceVersion {
             return Ok(Revision(0));
         }
         // Rust accepts a leading `+`, Go does not.
-        let digits = self.0.bytes().all(|b| b.is_ascii_digit());
         match self.0.parse() {
-            Ok(number) if digits => Ok(Revision(number)),
+            Ok(number) if is_decimal(&self.0) => Ok(Revision(number)),
             _ => Err(ParseResourceVersionError { text: self.0.clone() }),
         }
     }
@@ -66,5 +79,31 @@ impl From<Revision> for ResourceVersion {
 impl fmt::Display for ResourceVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<u64, String> {
+        ResourceVersion(text.into()).parse().map(Revision::raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn none_and_zero_are_zero_and_other_numbers_are_themselves() {
+        for (text, number) in [("", 0), ("0", 0), ("1", 1), ("10", 10), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(parse(text), Ok(number), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_the_texts_of_go() {
+        for text in ["a", "-1", "+1", " 1", "1.0", "0x1"] {
+            let want = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+            assert_eq!(parse(text), Err(want));
+        }
+        let want = "strconv.ParseUint: parsing \"18446744073709551616\": value out of range";
+        assert_eq!(parse("18446744073709551616"), Err(want.to_owned()));
     }
 }

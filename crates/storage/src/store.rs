@@ -60,7 +60,7 @@ pub struct ObjectStoreConfig {
 /// decodes it ([`Storage::decode`]), except where
 /// [`ObjectStoreConfig::allow_unsafe_deletion`] asks for every such value by name.
 pub struct ObjectStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// Shared with the watches, which may outlive a borrow of the store.

@@ -433,6 +433,7 @@ fn missing_previous(kv: &KeyValue) -> ApiError {
 mod tests {
     use super::*;
     use crate::Storage;
+    use crate::backend::LeaseId;
     use crate::testing::{ManualClock, Pods, put};
     use crate::{Identity, TransformError, Transformed, Transformer};
 
@@ -472,6 +473,30 @@ mod tests {
                 panic!("no event for {name}")
             };
             assert_eq!(object.key, name);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_or_a_delete_without_what_was_before_is_an_error() {
+        let pods = Pods::new();
+        let view = View { store: &pods.store.inner, predicate: &Predicate::default() };
+        let event = |kind, created: u64, changed: u64| {
+            let revisions = (Revision(created), Revision(changed));
+            let kv = KeyValue {
+                key: "/registry/pods/ns/a".into(),
+                value: "{}".into(),
+                create_revision: revisions.0,
+                mod_revision: revisions.1,
+                version: 1,
+                lease: LeaseId(0),
+            };
+            BackendEvent { kind, kv, previous: None }
+        };
+        let created = view.transition(event(BackendEventKind::Put, 2, 2)).await;
+        assert!(matches!(created, Ok(Some(WatchEvent::Change(EventType::Added, _)))), "{created:?}");
+        for kind in [BackendEventKind::Put, BackendEventKind::Delete] {
+            let seen = view.transition(event(kind, 2, 3)).await;
+            assert!(matches!(seen, Err(ApiError::Internal(_))), "{seen:?}");
         }
     }
 

@@ -153,6 +153,7 @@ macro_rules! __storage_suite {
             guaranteed_update_with_conflict
             guaranteed_update_with_suggestion_and_conflict
             transformation_failure
+            unsafe_delete_is_for_what_cannot_be_read
             stats
             reads_do_not_move_the_revision
             watch

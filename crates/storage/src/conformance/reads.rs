@@ -1,13 +1,15 @@
 //! Get, key rules, unreadable values (A.2, A.4, A.10).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
 
-use super::fixture::{Suite, pod, recursive};
+use super::fixture::{Suite, pod, put_bytes, recursive};
 use crate::Error;
-use crate::interface::{DeleteRequest, ListRequest, UpdateRequest};
+use crate::interface::{DeleteRequest, ListRequest, Object, UpdateRequest};
 
 const KEY: &str = "/pods/test-ns/foo";
 
@@ -131,14 +133,46 @@ pub async fn transformation_failure(suite: &Suite) {
     suite.put_stored(KEY, moved).await;
     assert!(suite.storage.get(KEY, &ResourceVersion::default()).await.is_err());
     // A-DEL-10.
-    let accept = |_: &Value| Ok(());
-    let request = DeleteRequest {
-        preconditions: Default::default(),
-        validate: &accept,
-        hint: None,
-        ignore_read_error: true,
-    };
-    let gone = suite.storage.delete(KEY, request).await.expect("an unsafe delete");
+    let gone = delete_unread(suite, None).await.expect("an unsafe delete");
     assert_eq!(gone.revision, suite.revision().await);
     assert!(suite.get(KEY).await.is_none());
+}
+
+async fn delete_unread(suite: &Suite, hint: Option<Arc<Object>>) -> Result<Arc<Object>, Error> {
+    let accept = |_: &Value| Ok(());
+    let preconditions = Default::default();
+    let request = DeleteRequest { preconditions, validate: &accept, hint, ignore_read_error: true };
+    suite.storage.delete(KEY, request).await
+}
+
+/// A-DEL-11: what can be read is not deleted unread, whatever it was a moment ago and whatever a hint says.
+pub async fn unsafe_delete_is_for_what_cannot_be_read(suite: &Suite) {
+    let refused = |result: Result<Arc<Object>, Error>| {
+        assert!(matches!(result, Err(Error::InvalidObject { .. })), "{result:?}");
+    };
+    let made = suite.create(&pod("test-ns", "foo")).await;
+    let readable = suite.stored(KEY).await;
+    refused(delete_unread(suite, None).await);
+    refused(delete_unread(suite, Some(made.clone())).await);
+    let put = |value: &Bytes| {
+        let (backend, value) = (suite.backend.clone(), value.clone());
+        async move {
+            put_bytes(backend.as_ref(), &format!("/registry{KEY}"), value).await;
+        }
+    };
+    // It becomes readable while it is deleted.
+    let (bad, worse) = (Bytes::from_static(b"not ours"), Bytes::from_static(b"not ours either"));
+    for hint in [None, Some(made)] {
+        put(&bad).await;
+        suite.recorder.interject(put(&readable));
+        refused(delete_unread(suite, hint).await);
+        assert_eq!(suite.stored(KEY).await, readable, "it stays");
+    }
+    // It is changed, and is as unreadable as before.
+    put(&bad).await;
+    suite.recorder.interject(put(&worse));
+    delete_unread(suite, None).await.expect("an unsafe delete");
+    assert!(suite.get(KEY).await.is_none());
+    let missing = delete_unread(suite, None).await;
+    assert!(matches!(missing, Err(Error::KeyNotFound { .. })), "{missing:?}");
 }

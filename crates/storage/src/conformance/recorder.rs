@@ -1,9 +1,11 @@
 //! A backend that remembers what it was asked to read, so that a test can tell
 //! how often and how much object storage reads, or that a cache did not ask at all.
+//! It also lets something happen between a read and the write that relies on it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use meta::Revision;
 use parking_lot::Mutex;
 
@@ -16,6 +18,7 @@ use crate::backend::{
 pub struct Recorder {
     backend: Arc<dyn Backend>,
     reads: Mutex<Vec<Read>>,
+    interjection: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 /// A read of values.
@@ -32,7 +35,12 @@ pub struct Read {
 impl Recorder {
     /// Hands on to `backend`.
     pub fn new(backend: Arc<dyn Backend>) -> Recorder {
-        Recorder { backend, reads: Mutex::default() }
+        Recorder { backend, reads: Mutex::default(), interjection: Mutex::default() }
+    }
+
+    /// Runs this before the next transaction is handed on.
+    pub fn interject(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.interjection.lock() = Some(Box::pin(what));
     }
 
     /// The reads of ranges since this was asked last. Reads of single keys, and
@@ -58,6 +66,10 @@ impl Backend for Recorder {
     }
 
     async fn txn(&self, txn: Txn) -> Result<TxnResponse, BackendError> {
+        let interjection = self.interjection.lock().take();
+        if let Some(what) = interjection {
+            what.await;
+        }
         self.backend.txn(txn).await
     }
 
