@@ -28,6 +28,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::body;
 use crate::duration::parse_go_duration;
+use crate::impersonation::impersonated;
 use crate::negotiation::{error_output, header};
 use crate::query::{Query, decode};
 use crate::request_info::RequestInfo;
@@ -225,7 +226,10 @@ impl Exchange {
         };
         match self.services.authenticator.identify(&credentials).await {
             Ok(user) => {
-                self.context.user = user;
+                let (services, headers) = (&self.services, &self.parts.headers);
+                // Before authorization, which judges the user acted as.
+                let other = impersonated(services, &user, &self.info, headers).await?;
+                self.context.user = other.unwrap_or(user);
                 Ok(())
             }
             Err(error) => {

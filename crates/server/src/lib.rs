@@ -14,6 +14,7 @@ mod duration;
 mod encode;
 pub mod filters;
 mod health;
+mod impersonation;
 mod metrics;
 pub mod negotiation;
 mod openapi;

@@ -13,6 +13,7 @@ mod process;
 mod refusals;
 mod served_apis;
 mod served_set;
+mod service_accounts;
 mod services;
 mod start;
 mod stop;
