@@ -17,4 +17,5 @@ mod service_accounts;
 mod services;
 mod start;
 mod stop;
+mod turmoil;
 mod unsafe_deletion;
