@@ -22,6 +22,8 @@ struct Head {
 pub enum Kind {
     /// Only rises.
     Counter,
+    /// May fall.
+    Gauge,
     /// Observations by size.
     Histogram,
 }
@@ -76,6 +78,7 @@ impl<'o> Exposition<'o> {
         let Some(Head { help, kind }) = self.head.take() else { return };
         let kind = match kind {
             Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
         let name = self.name;
@@ -122,14 +125,14 @@ mod tests {
         let mut out = Vec::new();
         let mut text = Exposition::new(&mut out);
         text.family(Kind::Counter, "nothing_total", "Nothing.");
-        text.family(Kind::Counter, "size_bytes", "Sizes.");
+        text.family(Kind::Gauge, "size_bytes", "Sizes.");
         text.number(&[], -1.0);
         text.number(&[("of", "a\"b\\c\nd")], 12_345_678.0);
         let histogram = Histogram::new(&[5e-6, 1.0]);
         histogram.observe(Duration::from_millis(500));
         text.family(Kind::Histogram, "took_seconds", "Times.");
         text.histogram(&[("op", "get")], &histogram);
-        let expected = "# HELP size_bytes Sizes.\n# TYPE size_bytes counter\nsize_bytes -1\n\
+        let expected = "# HELP size_bytes Sizes.\n# TYPE size_bytes gauge\nsize_bytes -1\n\
                         size_bytes{of=\"a\\\"b\\\\c\\nd\"} 12345678\n\
                         # HELP took_seconds Times.\n# TYPE took_seconds histogram\n\
                         took_seconds_bucket{op=\"get\",le=\"5e-06\"} 0\n\

@@ -10,6 +10,7 @@ mod certificates;
 pub mod commands;
 mod data_folder;
 mod dependencies;
+mod encryption_metrics;
 mod exposition;
 pub mod flags;
 mod kubernetes_endpoints;

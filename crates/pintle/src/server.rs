@@ -29,7 +29,7 @@ use crate::flags::{KubeletFlags, ServeFlags};
 use crate::kubernetes_endpoints::{advertised, reconcile};
 use crate::service_accounts::ServiceAccounts;
 use crate::wiring::RuntimeResource;
-use crate::{cache_metrics, store_metrics, tls, wiring};
+use crate::{cache_metrics, encryption_metrics, store_metrics, tls, wiring};
 
 /// A server that serves until it is shut down or dropped.
 pub struct Server {
@@ -148,9 +148,14 @@ impl Server {
         service_accounts.look_up_in(&wired.served)?;
         let metrics = Metrics::new();
         let (caches, stores) = (wired.caches, wired.stores);
+        let encrypted = encryption.as_ref().map(|encryption| encryption.metrics().clone());
+        let server = encryption_metrics::server_label(&host_name().unwrap_or_default());
         metrics.append(Box::new(move |out| {
             cache_metrics::write(&caches, out);
             store_metrics::write(&stores, out);
+            if let Some(encrypted) = &encrypted {
+                encryption_metrics::write(encrypted, &server, out);
+            }
         }));
         store_metrics::register(&metrics, &flags.storage.backend, &wired.served, &backends)?;
         let (stopper, stopping) = stopper();

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::cipher::failure;
 use crate::load::{LoadError, Loaded, hash, load};
+use crate::metrics::EncryptionMetrics;
 
 /// Between looks at the file.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
@@ -39,6 +40,7 @@ pub struct EncryptionOptions {
 pub struct Encryption {
     current: Arc<ArcSwap<Loaded>>,
     reload: bool,
+    metrics: Arc<EncryptionMetrics>,
 }
 
 /// One health check of `/healthz` and `/readyz`; the original has none in `/livez`.
@@ -61,12 +63,19 @@ impl Encryption {
         if content.is_empty() {
             return Err(LoadError::Empty(options.path));
         }
-        let loaded = load(&environment, &content, options.reload, options.kms_v1).await?;
+        let metrics = Arc::new(EncryptionMetrics::new(environment.clock.clone()));
+        let loaded = load(&environment, &content, options.reload, options.kms_v1, &metrics).await?;
+        metrics.reloads.set_in_effect(&loaded.hash);
         let current = Arc::new(ArcSwap::from_pointee(loaded));
         if options.reload {
-            start_reload(&environment, &options, &current);
+            start_reload(&environment, &options, &current, &metrics);
         }
-        Ok(Encryption { current, reload: options.reload })
+        Ok(Encryption { current, reload: options.reload, metrics })
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<EncryptionMetrics> {
+        &self.metrics
     }
 
     /// The transformer of a resource, which follows reloads. A resource the
@@ -138,12 +147,18 @@ async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
 
 /// One task looks at the file, on a thread that may block; another loads what
 /// is new. Both end when nobody uses the transformers any more.
-fn start_reload(environment: &Environment, options: &EncryptionOptions, current: &Arc<ArcSwap<Loaded>>) {
+fn start_reload(
+    environment: &Environment,
+    options: &EncryptionOptions,
+    current: &Arc<ArcSwap<Loaded>>,
+    metrics: &Arc<EncryptionMetrics>,
+) {
     let (sender, receiver) = mpsc::channel(RELOADS_WAITING);
     let current = Arc::downgrade(current);
-    let watching = watch_file(environment.clone(), options.path.clone(), current.clone(), sender);
+    let watching =
+        watch_file(environment.clone(), options.path.clone(), current.clone(), metrics.clone(), sender);
     environment.tasks.spawn_with_disk("encryption-config-watch", Box::pin(watching));
-    let loading = reload(environment.clone(), options.kms_v1, current, receiver);
+    let loading = reload(environment.clone(), options.kms_v1, current, metrics.clone(), receiver);
     environment.tasks.spawn("encryption-config-reload", Box::pin(loading));
 }
 
@@ -153,6 +168,7 @@ async fn watch_file(
     environment: Environment,
     path: PathBuf,
     current: Weak<ArcSwap<Loaded>>,
+    metrics: Arc<EncryptionMetrics>,
     changed: mpsc::Sender<Bytes>,
 ) {
     loop {
@@ -168,6 +184,7 @@ async fn watch_file(
                 }
             }
             Err(error) => {
+                metrics.reloaded(&metrics.reloads.failures);
                 tracing::error!(?path, %error, "the encryption configuration cannot be read, keeping the old one");
             }
         }
@@ -178,19 +195,23 @@ async fn reload(
     environment: Environment,
     kms_v1: bool,
     current: Weak<ArcSwap<Loaded>>,
+    metrics: Arc<EncryptionMetrics>,
     mut changed: mpsc::Receiver<Bytes>,
 ) {
     while let Some(content) = changed.recv().await {
-        let loaded = match load_healthy(&environment, &content, kms_v1).await {
+        let loaded = match load_healthy(&environment, &content, kms_v1, &metrics).await {
             Ok(loaded) => loaded,
             Err(error) => {
+                metrics.reloaded(&metrics.reloads.failures);
                 tracing::error!(%error, "the encryption configuration is not reloaded, keeping the old one");
                 continue;
             }
         };
         let Some(current) = current.upgrade() else { return };
+        metrics.reloads.set_in_effect(&loaded.hash);
         let old = current.swap(Arc::new(loaded));
         drop(current);
+        metrics.reloaded(&metrics.reloads.successes);
         tracing::info!("the encryption configuration was reloaded");
         // Calls to the old plugins may be on their way.
         environment.clock.sleep(old.close_grace).await;
@@ -198,8 +219,13 @@ async fn reload(
 }
 
 /// Loads, and waits for the plugins to be healthy: a configuration that cannot write must not replace one that can.
-async fn load_healthy(environment: &Environment, content: &[u8], kms_v1: bool) -> Result<Loaded, LoadError> {
-    let loaded = load(environment, content, true, kms_v1).await?;
+async fn load_healthy(
+    environment: &Environment,
+    content: &[u8],
+    kms_v1: bool,
+    metrics: &Arc<EncryptionMetrics>,
+) -> Result<Loaded, LoadError> {
+    let loaded = load(environment, content, true, kms_v1, metrics).await?;
     let deadline = environment.clock.monotonic() + loaded.close_grace.max(HEALTHY_WITHIN_MIN);
     loop {
         let Err(error) = loaded.check().await else { return Ok(loaded) };
@@ -263,6 +289,9 @@ mod tests {
             put(&environment, "nonsense").await;
             clock.sleep(2 * RELOAD_INTERVAL).await;
             assert_eq!(transformer.from_storage(new, b"/a").unwrap(), ("data".into(), false));
+            let reloads = &encryption.metrics().reloads;
+            assert_eq!(reloads.successes.count.get(), 1);
+            assert!(reloads.failures.count.get() >= 1, "what is refused is tried again");
             let names: Vec<_> = encryption.health_checks().into_iter().map(|check| check.name).collect();
             assert_eq!(names, ["kms-providers"]);
         });

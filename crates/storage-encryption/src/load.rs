@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::kms::client::Client;
 use crate::kms::{v1, v2};
+use crate::metrics::EncryptionMetrics;
 use crate::prefix::{Body, Keys, Provider, Providers};
 use crate::resource::{ANY, Pattern, patterns_of};
 use crate::secretbox::Secretbox;
@@ -108,6 +109,7 @@ pub(crate) async fn load(
     content: &[u8],
     reload: bool,
     kms_v1: bool,
+    metrics: &Arc<EncryptionMetrics>,
 ) -> Result<Loaded, LoadError> {
     let configuration = EncryptionConfiguration::parse(content)?;
     let errors = validate(&configuration, reload);
@@ -115,7 +117,8 @@ pub(crate) async fn load(
         return Err(ConfigError::Invalid(errors).into());
     }
     let (closer, closed) = watch::channel(());
-    let mut builder = Builder { environment, kms_v1, closed, probes: Vec::new(), timeouts: Duration::ZERO };
+    let (probes, timeouts) = (Vec::new(), Duration::ZERO);
+    let mut builder = Builder { environment, kms_v1, closed, probes, timeouts, metrics };
     let mut lists: BTreeMap<(String, String), Vec<Arc<Provider>>> = BTreeMap::new();
     for element in &configuration.resources {
         let mut providers = Vec::new();
@@ -128,7 +131,8 @@ pub(crate) async fn load(
             lists.entry(key(&pattern)).or_default().extend(providers.iter().cloned());
         }
     }
-    let by_pattern = lists.into_iter().map(|(key, list)| (key, Arc::new(Providers { list }))).collect();
+    let by_pattern =
+        lists.into_iter().map(|(key, list)| (key, Arc::new(Providers::new(list, metrics)))).collect();
     Ok(Loaded {
         by_pattern,
         uses_v1: builder.probes.iter().any(|probe| matches!(probe, Probe::V1(_))),
@@ -165,6 +169,7 @@ struct Builder<'e> {
     closed: watch::Receiver<()>,
     probes: Vec<Probe>,
     timeouts: Duration,
+    metrics: &'e Arc<EncryptionMetrics>,
 }
 
 impl Builder<'_> {
@@ -185,7 +190,7 @@ impl Builder<'_> {
         if let Some(kms) = kms {
             return self.kms(kms).await;
         }
-        Ok(Provider { prefix: String::new(), body: Body::Identity })
+        Ok(Provider::new(String::new(), Body::Identity, self.metrics))
     }
 
     fn keys(
@@ -204,7 +209,7 @@ impl Builder<'_> {
             made.push((name.clone(), cipher));
         }
         let body = Body::Keys(Keys { keys: made, random: self.environment.random.clone(), no_match });
-        Ok(Provider { prefix: prefix.to_owned(), body })
+        Ok(Provider::new(prefix.to_owned(), body, self.metrics))
     }
 
     async fn kms(&mut self, config: &KmsConfiguration) -> Result<Provider, String> {
@@ -213,29 +218,31 @@ impl Builder<'_> {
             return Err("KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead.  Set --feature-gates=KMSv1=true to use the deprecated KMSv1 feature.".into());
         }
         let environment = self.environment.clone();
-        let plugin = Client::new(environment.clone(), endpoint, config.timeout()).map_err(|error| {
+        let metrics = self.metrics.plugin(name);
+        let plugin = Client::new(environment.clone(), endpoint, config.timeout(), metrics.clone());
+        let plugin = Arc::new(plugin.map_err(|error| {
             format!("could not configure KMS{api_version}-Plugin's probe {name:?}, error: {error}")
-        })?;
+        })?);
         let prefix = format!("k8s:enc:kms:{api_version}:{name}:");
         if api_version == "v1" {
             tracing::warn!(
                 "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead."
             );
             let envelope =
-                v1::Envelope::new(environment, name, Arc::new(plugin), cache_size.unwrap_or_default());
+                v1::Envelope::new(environment, name, plugin, cache_size.unwrap_or_default(), metrics);
             self.probes.push(Probe::V1(envelope.clone()));
             // A health check of version 1 is two calls.
             self.timeouts += config.timeout() * 2;
-            return Ok(Provider { prefix, body: Body::KmsV1(envelope) });
+            return Ok(Provider::new(prefix, Body::KmsV1(envelope), self.metrics));
         }
-        let envelope = v2::Envelope::new(environment.clone(), name, Arc::new(plugin));
+        let envelope = v2::Envelope::new(environment.clone(), name, plugin, metrics);
         if let Err(error) = envelope.check().await {
             tracing::error!(provider = name, error, "the KMS plugin failed its first health check");
         }
         environment.tasks.spawn("kms-v2-poll", Box::pin(envelope.clone().poll(self.closed.clone())));
         self.probes.push(Probe::V2(envelope.clone()));
         self.timeouts += config.timeout();
-        Ok(Provider { prefix, body: Body::KmsV2(envelope) })
+        Ok(Provider::new(prefix, Body::KmsV2(envelope), self.metrics))
     }
 }
 
@@ -250,7 +257,8 @@ mod tests {
             "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: {resources}\n"
         );
         let environment = simulation::Simulation::new(1).environment();
-        let loading = load(&environment, content.as_bytes(), false, false);
+        let metrics = Arc::new(EncryptionMetrics::new(environment.clock.clone()));
+        let loading = load(&environment, content.as_bytes(), false, false, &metrics);
         futures::executor::block_on(loading).map_err(|error| error.to_string())
     }
 

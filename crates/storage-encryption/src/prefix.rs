@@ -3,13 +3,15 @@
 //! but the first has read is stale.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use environment::Random;
+use environment::{Clock, Random};
 use storage::{Identity, TransformError, Transformed, Transformer};
 
 use crate::cipher::{Cipher, failure, join};
 use crate::kms::{v1, v2};
+use crate::metrics::{Direction, EncryptionMetrics, PrefixMetrics};
 
 /// Data and whether it is stale.
 pub(crate) type Read = Result<(Bytes, bool), TransformError>;
@@ -17,12 +19,22 @@ pub(crate) type Read = Result<(Bytes, bool), TransformError>;
 /// What a resource is stored with: providers in configured order, at least one.
 pub(crate) struct Providers {
     pub(crate) list: Vec<Arc<Provider>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Counts what no provider could read.
+    pub(crate) unknown: Arc<PrefixMetrics>,
 }
 
 /// One provider and what its values begin with.
 pub(crate) struct Provider {
     pub(crate) prefix: String,
     pub(crate) body: Body,
+    pub(crate) metrics: ProviderMetrics,
+}
+
+/// Where a provider counts. The identity goes by two names.
+pub(crate) struct ProviderMetrics {
+    pub(crate) read: Arc<PrefixMetrics>,
+    pub(crate) written: Arc<PrefixMetrics>,
 }
 
 /// How a provider works.
@@ -51,22 +63,41 @@ impl Providers {
         let Some(first) = self.list.first() else {
             return Transformed::Now(Err(failure("no provider to write with")));
         };
-        first.write(data, context)
+        let start = self.clock.monotonic();
+        let result = match first.write(data, context) {
+            Transformed::Now(result) => result,
+            Transformed::Later(result) => {
+                let (clock, metrics) = (self.clock.clone(), first.metrics.written.clone());
+                return Transformed::Later(Box::pin(async move {
+                    let result = result.await;
+                    let took = clock.monotonic().saturating_sub(start);
+                    metrics.transformed(Direction::ToStorage, took, &result);
+                    result
+                }));
+            }
+        };
+        first.metrics.written.transformed(Direction::ToStorage, self.since(start), &result);
+        Transformed::Now(result)
+    }
+
+    fn since(&self, start: Duration) -> Duration {
+        self.clock.monotonic().saturating_sub(start)
     }
 
     /// Reads with the providers whose prefix the value has, in order.
     pub(crate) fn read(self: &Arc<Self>, value: Bytes, context: &[u8]) -> Transformed<(Bytes, bool)> {
-        self.read_from(0, Vec::new(), value, context)
+        self.read_from(0, Vec::new(), self.clock.monotonic(), value, context)
     }
 
     fn read_from(
         self: &Arc<Self>,
-        start: usize,
+        first: usize,
         mut errors: Vec<TransformError>,
+        start: Duration,
         value: Bytes,
         context: &[u8],
     ) -> Transformed<(Bytes, bool)> {
-        for (i, provider) in self.list.iter().enumerate().skip(start) {
+        for (i, provider) in self.list.iter().enumerate().skip(first) {
             if !value.starts_with(provider.prefix.as_bytes()) {
                 continue;
             }
@@ -75,28 +106,55 @@ impl Providers {
                 Transformed::Later(result) => {
                     let (this, context) = (self.clone(), context.to_vec());
                     return Transformed::Later(Box::pin(async move {
-                        match result.await {
+                        let result = result.await;
+                        this.list[i].metrics.read.transformed(
+                            Direction::FromStorage,
+                            this.since(start),
+                            &result,
+                        );
+                        match result {
                             Ok((data, stale)) => Ok((data, stale || i != 0)),
                             Err(error) => {
                                 errors.push(error);
-                                this.read_from(i + 1, errors, value, &context).wait().await
+                                this.read_from(i + 1, errors, start, value, &context).wait().await
                             }
                         }
                     }));
                 }
             };
+            // The identity says no to encrypted values; whoever can read them may come later.
+            if provider.prefix.is_empty() && result.is_err() {
+                continue;
+            }
+            provider.metrics.read.transformed(Direction::FromStorage, self.since(start), &result);
             match result {
                 Ok((data, stale)) => return Transformed::Now(Ok((data, stale || i != 0))),
-                // The identity says no to encrypted values; whoever can read them may come later.
-                Err(_) if provider.prefix.is_empty() => {}
                 Err(error) => errors.push(error),
             }
         }
-        Transformed::Now(Err(join(&errors).unwrap_or_else(|| failure("no matching prefix found"))))
+        let error = join(&errors).unwrap_or_else(|| {
+            let error = failure("no matching prefix found");
+            let result: Read = Err(error.clone());
+            self.unknown.transformed(Direction::FromStorage, self.since(start), &result);
+            error
+        });
+        Transformed::Now(Err(error))
+    }
+}
+
+impl Providers {
+    pub(crate) fn new(list: Vec<Arc<Provider>>, metrics: &EncryptionMetrics) -> Providers {
+        Providers { list, clock: metrics.clock.clone(), unknown: metrics.prefix("unknown") }
     }
 }
 
 impl Provider {
+    pub(crate) fn new(prefix: String, body: Body, metrics: &EncryptionMetrics) -> Provider {
+        let read = metrics.prefix(if prefix.is_empty() { "identity" } else { &prefix });
+        let metrics = ProviderMetrics { read, written: metrics.prefix(&prefix) };
+        Provider { prefix, body, metrics }
+    }
+
     fn write(&self, data: Bytes, context: &[u8]) -> Transformed<Bytes> {
         match &self.body {
             Body::Identity => Transformed::Now(Ok(data)),
@@ -152,11 +210,15 @@ mod tests {
     use crate::cipher::testing::Counting;
     use crate::secretbox::Secretbox;
 
+    fn metrics() -> EncryptionMetrics {
+        EncryptionMetrics::new(environment::real::environment().clock)
+    }
+
     fn keys(prefix: &str, make: fn(&[u8]) -> Box<dyn Cipher>, seeds: &[(&str, u8)]) -> Arc<Provider> {
         let keys = seeds.iter().map(|&(name, seed)| (name.to_owned(), make(&[seed; 32]))).collect();
         let body =
             Body::Keys(Keys { keys, random: Arc::new(Counting::default()), no_match: "no matching key" });
-        Arc::new(Provider { prefix: prefix.to_owned(), body })
+        Arc::new(Provider::new(prefix.to_owned(), body, &metrics()))
     }
 
     fn cbc(seeds: &[(&str, u8)]) -> Arc<Provider> {
@@ -172,11 +234,11 @@ mod tests {
     }
 
     fn identity() -> Arc<Provider> {
-        Arc::new(Provider { prefix: String::new(), body: Body::Identity })
+        Arc::new(Provider::new(String::new(), Body::Identity, &metrics()))
     }
 
     fn providers(list: Vec<Arc<Provider>>) -> Arc<Providers> {
-        Arc::new(Providers { list })
+        Arc::new(Providers::new(list, &metrics()))
     }
 
     fn write(providers: &Arc<Providers>) -> Bytes {

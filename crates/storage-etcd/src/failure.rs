@@ -32,6 +32,7 @@ impl From<Status> for Failure {
             "etcdserver: mvcc: required revision has been compacted" => Failure::Compacted,
             "etcdserver: mvcc: required revision is a future revision" => Failure::FutureRevision,
             "etcdserver: request is too large" => Failure::Known(BackendError::TooLarge),
+            "etcdserver: mvcc: database space exceeded" => Failure::Known(BackendError::NoSpace),
             "etcdserver: requested lease not found" => Failure::Known(BackendError::LeaseNotFound),
             // The limit of etcd's gRPC server, a little above that of etcd itself.
             text if text.starts_with("grpc: received message larger than max") => {
@@ -126,7 +127,7 @@ mod tests {
             (
                 Code::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
-                BackendError::Unavailable("etcdserver: mvcc: database space exceeded".into()).into(),
+                BackendError::NoSpace.into(),
             ),
         ];
         for (code, text, want) in cases {

@@ -257,6 +257,9 @@ pub enum BackendError {
     /// No such lease.
     #[error("requested lease not found")]
     LeaseNotFound,
+    /// The store has no room left: nothing was written, and waiting does not help. Reads go on.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
     /// Not reachable, shutting down, or poisoned by a failed sync; the outcome of a write is unknown.
     #[error("storage backend is unavailable: {0}")]
     Unavailable(String),

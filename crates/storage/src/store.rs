@@ -426,7 +426,8 @@ pub(crate) fn backend_error(key: &str, error: BackendError) -> Error {
         BackendError::FutureRevision { .. }
         | BackendError::Compacted { .. }
         | BackendError::TooLarge
-        | BackendError::LeaseNotFound => ApiError::Unknown(error.to_string()).into(),
+        | BackendError::LeaseNotFound
+        | BackendError::NoSpace => ApiError::Unknown(error.to_string()).into(),
     }
 }
 

@@ -3,14 +3,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use environment::{Clock, Environment};
+use futures::future::BoxFuture;
 use http::Request;
+use pintle::Server;
 use serde_json::{Value, json};
 use storage_encryption::EncryptionOptions;
 use storage_encryption::test_plugin::TestPlugin;
 use test_server::TestServer;
 use test_server::client::Client;
 
+use crate::metrics::{scrape, value};
 use crate::process::{Pintle, contents, refused};
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
@@ -180,5 +186,138 @@ async fn a_sick_plugin_takes_readiness_but_not_life() {
     for (path, status) in [("/healthz", 500), ("/readyz", 500), ("/livez", 200)] {
         assert_eq!(client.get(path).await.unwrap().status, status, "{path}");
     }
+    server.stop().await;
+}
+
+/// Sleeps a second where a minute was asked for. All else is as it is.
+struct Hasty(Arc<dyn Clock>);
+
+impl Clock for Hasty {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(if duration == Duration::from_secs(60) { Duration::from_secs(1) } else { duration })
+    }
+}
+
+/// Waits until a condition holds; a test that waits longer than a minute has failed.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+#[tokio::test]
+async fn a_changed_file_takes_effect_without_a_restart_and_a_wrong_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("e.yaml");
+    configure(&file, &aescbc(&[("old", KEY)]));
+    let real = environment::real::environment();
+    let environment = Environment { clock: Arc::new(Hasty(real.clock.clone())), ..real };
+    let mut builder = Server::builder().data_dir(folder.path().join("data")).environment(environment);
+    let options = EncryptionOptions { path: file.clone(), reload: true, kms_v1: false };
+    builder.flags().encryption.options = Some(options);
+    let server = builder.start().await.unwrap();
+    let client =
+        Client::new(server.address(), server.authority_pem()).unwrap().with_token(server.admin_token());
+    let body = json!({"metadata": {"name": "a"}, "stringData": {"k": "v"}});
+    let made = make(&client, SECRETS, body).await;
+    let first = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let path = format!("{SECRETS}/a");
+    assert_eq!(touch(&client, &path).await, first, "nothing was stale");
+
+    const RELOADS: &str = "apiserver_encryption_config_controller_automatic_reloads_total";
+    let reloads = async |status: &str| {
+        let series = scrape(&client).await;
+        let own = |name: &String| name.starts_with(RELOADS) && name.contains(&format!("status=\"{status}\""));
+        series.iter().filter(|(name, _)| own(name)).map(|(_, count)| count).sum::<f64>()
+    };
+    assert_eq!(reloads("success").await, 0.0);
+    configure(&file, &aescbc(&[("new", OTHER_KEY), ("old", KEY)]));
+    until("the new key", async || reloads("success").await == 1.0).await;
+    assert_ne!(touch(&client, &path).await, first, "it was not written anew");
+    assert_ne!(on_disk(&folder.path().join("data"), "k8s:enc:aescbc:v1:new:"), 0);
+
+    fs::write(&file, "nonsense").unwrap();
+    until("the refusal", async || reloads("failure").await >= 1.0).await;
+    assert_eq!(reloads("success").await, 1.0);
+    assert_eq!(get(&client, &path).await["data"], made["data"]);
+    let series = scrape(&client).await;
+    let transformed = |direction: &str| {
+        let labels = format!("transformation_type=\"{direction}\",transformer_prefix=\"k8s:enc:aescbc:v1:\"");
+        let name = "apiserver_storage_transformation";
+        let operations = value(&series, &format!("{name}_operations_total{{{labels},status=\"OK\"}}"));
+        assert_eq!(value(&series, &format!("{name}_duration_seconds_count{{{labels}}}")), operations);
+        assert!(series.contains_key(&format!("{name}_duration_seconds_bucket{{{labels},le=\"5e-06\"}}")));
+        operations
+    };
+    assert!(transformed("to_storage") >= 2.0 && transformed("from_storage") >= 1.0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_binary_tells_the_health_of_plugins_and_counts_their_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file, socket) =
+        (folder.path().join("data"), folder.path().join("e.yaml"), folder.path().join("kms"));
+    let plugin = TestPlugin::start(&socket).unwrap();
+    plugin.set_healthz("sick");
+    let endpoint = format!("unix://{}", socket.display());
+    configure(&file, &format!("{{kms: {{apiVersion: v2, name: p, endpoint: '{endpoint}'}}}}"));
+    let flags = ["--encryption-provider-config", file.to_str().unwrap()];
+    let server = Pintle::start_with(&data, &flags).await;
+    let client = server.admin();
+    let status = async |path: &str| client.get(path).await.unwrap().status;
+    for (path, expected) in
+        [("/healthz", 500), ("/readyz", 500), ("/livez", 200), ("/healthz/kms-providers", 500)]
+    {
+        assert_eq!(status(path).await, expected, "{path}");
+    }
+    plugin.set_healthz("ok");
+    until("health", async || status("/readyz/kms-providers").await == 200).await;
+    assert_eq!(status("/readyz").await, 200);
+
+    make(&client, SECRETS, json!({"metadata": {"name": "a"}, "stringData": {"k": "v"}})).await;
+    get(&client, &format!("{SECRETS}/a")).await;
+    let series = scrape(&client).await;
+    let call = |method: &str, code: &str| {
+        value(
+            &series,
+            &format!(
+                "apiserver_envelope_encryption_kms_operations_latency_seconds_count{{provider_name=\"p\",\
+                 method_name=\"/v2.KeyManagementService/{method}\",grpc_status_code=\"{code}\"}}"
+            ),
+        )
+    };
+    assert!(call("Status", "OK") >= 2.0 && call("Encrypt", "OK") == 1.0, "{series:?}");
+    assert_eq!(value(&series, "apiserver_storage_data_key_generation_duration_seconds_count"), 1.0);
+    let held = "apiserver_envelope_encryption_dek_source_cache_size{provider_name=\"p\"}";
+    assert_eq!(value(&series, held), 1.0);
+    let used = |direction: &str| {
+        let own = format!(
+            "apiserver_envelope_encryption_key_id_hash_total{{transformation_type=\"{direction}\",\
+             provider_name=\"p\",key_id_hash=\"sha256:"
+        );
+        series.iter().filter(|(name, _)| name.starts_with(&own)).map(|(_, count)| count).sum::<f64>()
+    };
+    assert!(used("to_storage") >= 1.0);
+    server.stop().await;
+
+    // Another process has to ask for the key of what it reads.
+    let server = Pintle::start_with(&data, &flags).await;
+    get(&server.admin(), &format!("{SECRETS}/a")).await;
+    let series = scrape(&server.admin()).await;
+    assert_eq!(value(&series, "apiserver_storage_envelope_transformation_cache_misses_total"), 1.0);
+    drop(plugin);
     server.stop().await;
 }

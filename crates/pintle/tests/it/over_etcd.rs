@@ -14,6 +14,7 @@ use pintle::flags::{EtcdFlags, ServeFlags};
 use registry::ServersOverride;
 use storage::Backend;
 use storage::backend::{LeaseId, Op, RangeRequest, Txn};
+use storage_encryption::EncryptionOptions;
 use test_server::TestServer;
 
 use crate::metrics::{scrape, value};
@@ -162,5 +163,62 @@ fn a_damaged_value_in_etcd_is_named_and_deleted() {
         assert_eq!(gone.status, 200, "{}", gone.text());
         assert!(keys(&etcd, key).await.is_empty());
         assert_eq!(within(client.get(CONFIG_MAPS)).await.unwrap().status, 200);
+    });
+}
+
+#[test]
+fn secrets_lie_encrypted_in_etcd_and_who_has_the_key_reads_them() {
+    World(Age::New).run(async {
+        let etcd = Etcd::start(Age::New).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.yaml");
+        let key = "cGludGxlLXRlc3Qta2V5LW9mLTMyLWJ5dGVzLWFhYWE=";
+        let content = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
+             - resources: [secrets]\n  providers: [{{aesgcm: {{keys: [{{name: k, secret: {key}}}]}}}}]\n"
+        );
+        std::fs::write(&path, content).unwrap();
+        let encrypting = |flags: &mut ServeFlags| {
+            over(&etcd)(flags);
+            let options = EncryptionOptions { path: path.clone(), reload: false, kms_v1: false };
+            flags.encryption.options = Some(options);
+        };
+        let one = TestServer::start_with(encrypting).await.unwrap();
+        let other = TestServer::start_with(encrypting).await.unwrap();
+        let without = TestServer::start_with(over(&etcd)).await.unwrap();
+        const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+        let body = r#"{"metadata":{"name":"a"},"stringData":{"k":"never-in-plain-text"}}"#;
+        let made = one.client().unwrap().post(SECRETS, body).await.unwrap();
+        assert_eq!(made.status, 201, "{}", made.text());
+        let stored = keys(&etcd, "/registry/secrets/default/a").await;
+        assert!(stored[0].1.starts_with(b"k8s:enc:aesgcm:v1:k:"), "{:?}", stored[0].1);
+        let path = format!("{SECRETS}/a");
+        assert_eq!(within(other.client().unwrap().get(&path)).await.unwrap().json(), made.json());
+        let refused = within(without.client().unwrap().get(&path)).await.unwrap();
+        assert_eq!(refused.status, 500, "{}", refused.text());
+    });
+}
+
+#[test]
+fn a_full_etcd_says_so_and_is_read_nevertheless() {
+    World(Age::New).run(async {
+        // The smallest quota etcd takes seriously.
+        let etcd = Etcd::start_with(Age::New, 1, &["--quota-backend-bytes=2000000"], None).await;
+        let server = TestServer::start_with(over(&etcd)).await.unwrap();
+        let client = server.client().unwrap();
+        let filler = "x".repeat(500_000);
+        let mut refused = None;
+        for n in 0..20 {
+            let body = format!(r#"{{"metadata":{{"name":"a{n}"}},"data":{{"k":"{filler}"}}}}"#);
+            let made = within(client.post(CONFIG_MAPS, body)).await.unwrap();
+            if made.status != 201 {
+                refused = Some(made);
+                break;
+            }
+        }
+        let refused = refused.expect("it is full by now");
+        assert_eq!((refused.status, refused.reason().as_str()), (500, ""));
+        assert_eq!(refused.message(), "etcdserver: mvcc: database space exceeded");
+        assert_eq!(within(client.get(&format!("{CONFIG_MAPS}/a0"))).await.unwrap().status, 200);
     });
 }

@@ -36,6 +36,11 @@ impl<T: ?Sized> Cache<T> {
         Cache { clock, entries_max, age_max, inner: Mutex::new(inner) }
     }
 
+    /// Keys held.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().entries.len()
+    }
+
     /// The key, if it is here and young enough.
     pub(crate) fn get(&self, sealed: &[u8]) -> Option<Arc<T>> {
         let now = self.clock.monotonic();
@@ -82,6 +87,7 @@ mod tests {
         let clock = simulation::Simulation::new(1).environment().clock;
         let cache = Cache::new(clock, 2, None);
         let cipher = Arc::new(());
+        assert_eq!(cache.len(), 0);
         cache.set(b"a", cipher.clone());
         cache.set(b"b", cipher.clone());
         assert!(cache.get(b"a").is_some());

@@ -1,6 +1,7 @@
 //! gRPC to a plugin on a Unix socket. Connects when first called, and again
 //! when the plugin has been away.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::wire::{v1, v2};
 use super::{CallError, KmsV1, KmsV2, SealedKey};
+use crate::metrics::PluginMetrics;
 
 /// A plugin behind a socket.
 pub(crate) struct Client {
@@ -25,6 +27,7 @@ pub(crate) struct Client {
     timeout: Duration,
     /// Version 1 is asked for its version before its first use.
     version_checked: AtomicBool,
+    metrics: Arc<PluginMetrics>,
 }
 
 impl Client {
@@ -33,6 +36,7 @@ impl Client {
         environment: Environment,
         endpoint: &str,
         timeout: Duration,
+        metrics: Arc<PluginMetrics>,
     ) -> Result<Client, CallError> {
         let path = endpoint.strip_prefix("unix://").unwrap_or_default();
         if path.is_empty() || path.starts_with('@') {
@@ -42,7 +46,7 @@ impl Client {
         let endpoint =
             Endpoint::from_shared(format!("unix:{path}")).map_err(|error| CallError(error.to_string()))?;
         let version_checked = AtomicBool::new(false);
-        Ok(Client { channel: endpoint.connect_lazy(), environment, timeout, version_checked })
+        Ok(Client { channel: endpoint.connect_lazy(), environment, timeout, version_checked, metrics })
     }
 
     async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, CallError>
@@ -50,6 +54,7 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        let start = self.environment.clock.monotonic();
         let call = std::pin::pin!(async {
             let mut grpc = Grpc::new(self.channel.clone());
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -60,8 +65,10 @@ impl Client {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(Status::deadline_exceeded("context deadline exceeded")),
         };
+        let took = self.environment.clock.monotonic().saturating_sub(start);
+        self.metrics.called(method, code_name(answer.as_ref().err().map_or(Code::Ok, Status::code)), took);
         answer.map_err(|status| {
-            CallError(format!("rpc error: code = {:?} desc = {}", status.code(), status.message()))
+            CallError(format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message()))
         })
     }
 
@@ -79,6 +86,29 @@ impl Client {
         }
         self.version_checked.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// A gRPC status as Go writes it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
     }
 }
 

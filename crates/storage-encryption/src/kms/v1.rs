@@ -2,6 +2,7 @@
 //! front of it: its length (2 bytes), itself, then AES-GCM.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::cache::Cache;
 use super::{CallError, HEALTH_BAD, HEALTH_GOOD, KmsV1};
 use crate::aes::{Cbc, Gcm};
 use crate::cipher::{BadKey, Cipher, failure, join, split};
+use crate::metrics::PluginMetrics;
 use crate::prefix::Read;
 
 const KEY_BYTES: usize = 32;
@@ -23,6 +25,7 @@ pub(crate) struct Envelope {
     plugin: Arc<dyn KmsV1>,
     environment: Environment,
     cache: Cache<Union>,
+    metrics: Arc<PluginMetrics>,
     /// The last health check and until when it is good.
     health: Mutex<Option<(Duration, Result<(), String>)>>,
 }
@@ -34,10 +37,18 @@ impl Envelope {
         name: &str,
         plugin: Arc<dyn KmsV1>,
         cache_size: i64,
+        metrics: Arc<PluginMetrics>,
     ) -> Arc<Envelope> {
         let entries_max = usize::try_from(cache_size).unwrap_or(0);
+        metrics.keys_held_max.store(entries_max as u64, Ordering::Relaxed);
         let cache = Cache::new(environment.clock.clone(), entries_max, None);
-        Arc::new(Envelope { name: name.to_owned(), plugin, environment, cache, health: Mutex::default() })
+        let (name, health) = (name.to_owned(), Mutex::default());
+        Arc::new(Envelope { name, plugin, environment, cache, metrics, health })
+    }
+
+    fn keep(&self, sealed: &[u8], union: Arc<Union>) {
+        self.cache.set(sealed, union);
+        self.metrics.keys_held.store(self.cache.len() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn write(self: &Arc<Self>, prefix: &str, data: Bytes, context: &[u8]) -> Transformed<Bytes> {
@@ -47,7 +58,9 @@ impl Envelope {
 
     async fn seal(&self, prefix: &str, data: &[u8], context: &[u8]) -> Result<Bytes, TransformError> {
         let mut key = [0; KEY_BYTES];
+        let start = self.environment.clock.monotonic();
         self.environment.random.fill(&mut key);
+        self.metrics.key_generations.observe(self.environment.clock.monotonic().saturating_sub(start));
         let sealed = self.plugin.encrypt(&key).await.map_err(|error| TransformError(error.0))?;
         let length = u16::try_from(sealed.len())
             .map_err(|_| failure("the plugin returned an encrypted key that is too long"))?;
@@ -56,7 +69,7 @@ impl Envelope {
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&sealed);
         union.gcm.seal(self.environment.random.as_ref(), data, context, &mut out)?;
-        self.cache.set(&sealed, Arc::new(union));
+        self.keep(&sealed, Arc::new(union));
         Ok(out.into())
     }
 
@@ -70,13 +83,14 @@ impl Envelope {
         if let Some(union) = self.cache.get(sealed) {
             return Transformed::Now(union.open(data, context));
         }
+        self.metrics.cache_misses.add(1);
         let (this, sealed, context) = (self.clone(), sealed.to_vec(), context.to_vec());
         let data = value.slice(2 + sealed.len()..);
         Transformed::Later(Box::pin(async move {
             let key = this.plugin.decrypt(&sealed).await.map_err(|error| TransformError(error.0))?;
             let union = Union::new(&key).map_err(|error| failure(&format!("crypto/aes: {error}")))?;
             let union = Arc::new(union);
-            this.cache.set(&sealed, union.clone());
+            this.keep(&sealed, union.clone());
             union.open(&data, &context)
         }))
     }
@@ -140,7 +154,7 @@ impl Union {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use async_trait::async_trait;
     use simulation::Simulation;
@@ -177,7 +191,8 @@ mod tests {
 
     fn envelope(simulation: &Simulation, cache_size: i64) -> (Arc<Flipping>, Arc<Envelope>) {
         let plugin = Arc::new(Flipping::default());
-        (plugin.clone(), Envelope::new(simulation.environment(), "p", plugin, cache_size))
+        let metrics = Arc::new(PluginMetrics::new(simulation.environment().clock));
+        (plugin.clone(), Envelope::new(simulation.environment(), "p", plugin, cache_size, metrics))
     }
 
     #[test]

@@ -9,10 +9,10 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use environment::Environment;
 use futures::future::{Either, select};
@@ -25,6 +25,7 @@ use super::wire::v2::{EncryptedObject, SOURCE_KEY, SOURCE_SEED, StatusResponse};
 use super::{HEALTH_BAD, HEALTH_GOOD, KmsV2, SealedKey};
 use crate::aes::{Gcm, SeededGcm};
 use crate::cipher::{Cipher, failure};
+use crate::metrics::{Direction, PluginMetrics, key_id_hash as hash};
 use crate::prefix::Read;
 
 const SEED_BYTES: usize = 32;
@@ -47,6 +48,7 @@ pub(crate) struct Envelope {
     environment: Environment,
     state: ArcSwapOption<State>,
     cache: Cache<dyn Cipher>,
+    metrics: Arc<PluginMetrics>,
     probe: Mutex<Probe>,
 }
 
@@ -68,10 +70,20 @@ struct Probe {
 
 impl Envelope {
     /// Without a seed until the first [`Envelope::check`].
-    pub(crate) fn new(environment: Environment, name: &str, plugin: Arc<dyn KmsV2>) -> Arc<Envelope> {
+    pub(crate) fn new(
+        environment: Environment,
+        name: &str,
+        plugin: Arc<dyn KmsV2>,
+        metrics: Arc<PluginMetrics>,
+    ) -> Arc<Envelope> {
         let cache = Cache::new(environment.clock.clone(), CACHE_ENTRIES_MAX, Some(CACHE_AGE_MAX));
         let (state, probe) = (ArcSwapOption::empty(), Mutex::default());
-        Arc::new(Envelope { name: name.to_owned(), plugin, environment, state, cache, probe })
+        Arc::new(Envelope { name: name.to_owned(), plugin, environment, state, cache, metrics, probe })
+    }
+
+    fn keep(&self, key: &[u8], cipher: Arc<dyn Cipher>) {
+        self.cache.set(key, cipher);
+        self.metrics.keys_held.store(self.cache.len() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn write(&self, prefix: &str, data: &[u8], context: &[u8]) -> Result<Bytes, TransformError> {
@@ -83,6 +95,7 @@ impl Envelope {
                 "encryptedDEKSource with keyID hash {hash:?} expired {ago} seconds ago"
             )));
         }
+        self.metrics.key_used(Direction::ToStorage, &state.sealed.key_id);
         let mut sealed = Vec::new();
         state.cipher.seal(self.environment.random.as_ref(), data, context, &mut sealed)?;
         let object = EncryptedObject {
@@ -105,10 +118,12 @@ impl Envelope {
             Err(error) => return Transformed::Now(Err(error)),
         };
         let stale = object.key_id != state.sealed.key_id || object.encrypted_dek_source_type != SOURCE_SEED;
+        self.metrics.key_used(Direction::FromStorage, &object.key_id);
         let key = cache_key(&object);
         if let Some(cipher) = self.cache.get(&key) {
             return Transformed::Now(open(cipher.as_ref(), &object.encrypted_data, context, stale));
         }
+        self.metrics.cache_misses.add(1);
         let (this, context) = (self.clone(), context.to_vec());
         Transformed::Later(Box::pin(async move {
             let cipher = this.fetch(&key, &object).await?;
@@ -132,7 +147,7 @@ impl Envelope {
         } else {
             Arc::new(Gcm::new(&opened).map_err(|error| failure(&format!("crypto/aes: {error}")))?)
         };
-        self.cache.set(key, cipher.clone());
+        self.keep(key, cipher.clone());
         Ok(cipher)
     }
 
@@ -164,9 +179,13 @@ impl Envelope {
         let mut problems = problems_of(&status, version);
         match check_key_id(&status.key_id) {
             Err(error) => {
+                self.metrics.invalid_key_id(if status.key_id.is_empty() { "empty" } else { "too_long" });
                 problems.push(format!("got invalid KMSv2 KeyID hash {:?}: {error}", hash(&status.key_id)));
             }
-            Ok(()) => problems.extend(self.rotate(&status.key_id).await.err()),
+            Ok(()) => {
+                self.metrics.key_in_status(&status.key_id);
+                problems.extend(self.rotate(&status.key_id).await.err());
+            }
         }
         match &problems[..] {
             [] => Ok(()),
@@ -198,7 +217,7 @@ impl Envelope {
             // The key changed between the calls; the next round will agree.
             return Err(failed("<nil>".into(), &object.key_id));
         }
-        self.cache.set(&cache_key(&object), cipher.clone());
+        self.keep(&cache_key(&object), cipher.clone());
         let EncryptedObject { encrypted_dek_source: ciphertext, key_id, annotations, .. } = object;
         let sealed = SealedKey { ciphertext, key_id, annotations };
         self.state.store(Some(Arc::new(State { cipher, sealed, writable_until })));
@@ -209,7 +228,9 @@ impl Envelope {
     /// A seed and its sealed form, as an object without data.
     async fn generate(&self, uid: &str) -> Result<(Arc<dyn Cipher>, EncryptedObject), String> {
         let mut seed = [0; SEED_BYTES];
+        let start = self.environment.clock.monotonic();
         self.environment.random.fill(&mut seed);
+        self.metrics.key_generations.observe(self.environment.clock.monotonic().saturating_sub(start));
         let cipher = SeededGcm::new(&seed).map_err(|error| error.to_string())?;
         let answer = self.plugin.encrypt(uid, &seed).await;
         let answer = answer.map_err(|error| format!("failed to encrypt DEK, error: {error}"))?;
@@ -346,16 +367,6 @@ fn cache_key(object: &EncryptedObject) -> Vec<u8> {
         add(value);
     }
     key
-}
-
-/// How a key ID stands in messages: it may be a secret of the plugin.
-fn hash(key_id: &str) -> String {
-    if key_id.is_empty() {
-        return String::new();
-    }
-    let digest = digest::digest(&digest::SHA256, key_id.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 #[cfg(test)]

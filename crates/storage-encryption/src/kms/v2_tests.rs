@@ -68,6 +68,11 @@ impl KmsV2 for Flipping {
     }
 }
 
+fn envelope_of(environment: Environment, plugin: Arc<dyn KmsV2>) -> Arc<Envelope> {
+    let metrics = Arc::new(PluginMetrics::new(environment.clock.clone()));
+    Envelope::new(environment, "p", plugin, metrics)
+}
+
 fn write(envelope: &Envelope) -> Result<Bytes, TransformError> {
     envelope.write("", b"data", b"/a")
 }
@@ -75,7 +80,7 @@ fn write(envelope: &Envelope) -> Result<Bytes, TransformError> {
 #[test]
 fn a_value_is_the_original_s_message_and_says_how_to_open_it() {
     let simulation = Simulation::new(1);
-    let envelope = Envelope::new(simulation.environment(), "p", Flipping::new());
+    let envelope = envelope_of(simulation.environment(), Flipping::new());
     simulation.run(async {
         assert_eq!(write(&envelope).unwrap_err().0, "got unexpected nil transformer");
         envelope.check().await.unwrap();
@@ -96,7 +101,7 @@ fn a_value_is_the_original_s_message_and_says_how_to_open_it() {
 fn another_server_asks_the_plugin_once_for_each_seed() {
     let simulation = Simulation::new(1);
     let plugin = Flipping::new();
-    let make = || Envelope::new(simulation.environment(), "p", plugin.clone());
+    let make = || envelope_of(simulation.environment(), plugin.clone());
     let (writer, reader) = (make(), make());
     simulation.run(async {
         writer.check().await.unwrap();
@@ -115,7 +120,7 @@ fn another_server_asks_the_plugin_once_for_each_seed() {
 fn a_new_key_of_the_plugin_makes_old_values_stale() {
     let simulation = Simulation::new(1);
     let plugin = Flipping::new();
-    let envelope = Envelope::new(simulation.environment(), "p", plugin.clone());
+    let envelope = envelope_of(simulation.environment(), plugin.clone());
     let (sender, closed) = watch::channel(());
     let environment = simulation.environment();
     simulation.run(async {
@@ -136,7 +141,7 @@ fn a_new_key_of_the_plugin_makes_old_values_stale() {
 fn values_under_a_plain_key_are_read_and_stale() {
     let simulation = Simulation::new(1);
     let environment = simulation.environment();
-    let envelope = Envelope::new(environment.clone(), "p", Flipping::new());
+    let envelope = envelope_of(environment.clone(), Flipping::new());
     let mut sealed = Vec::new();
     Gcm::new(&[9; 32]).unwrap().seal(&*environment.random, b"data", b"/a", &mut sealed).unwrap();
     let object = EncryptedObject {
@@ -157,7 +162,7 @@ fn values_under_a_plain_key_are_read_and_stale() {
 fn writes_coast_for_three_minutes_and_reads_for_ever() {
     let simulation = Simulation::new(1);
     let plugin = Flipping::new();
-    let envelope = Envelope::new(simulation.environment(), "p", plugin.clone());
+    let envelope = envelope_of(simulation.environment(), plugin.clone());
     let clock = simulation.environment().clock;
     simulation.run(async {
         envelope.check().await.unwrap();
@@ -181,7 +186,7 @@ fn an_unhealthy_plugin_is_described() {
         let simulation = Simulation::new(1);
         let plugin = Flipping::new();
         plugin.set(change);
-        let envelope = Envelope::new(simulation.environment(), "p", plugin);
+        let envelope = envelope_of(simulation.environment(), plugin);
         let error = simulation.run(async { envelope.check().await.unwrap_err() });
         assert!(error.contains(expect), "{error:?} does not say {expect:?}");
     };
@@ -208,7 +213,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let simulation = Simulation::new(1);
-        let envelope = Envelope::new(simulation.environment(), "p", Flipping::new());
+        let envelope = envelope_of(simulation.environment(), Flipping::new());
         simulation.run(async {
             envelope.check().await.unwrap();
             let _ = envelope.read(bytes.into(), b"/a").wait().await;
