@@ -1,6 +1,6 @@
 //! What every cluster has from its first moment: the system namespaces, the
-//! Service `default/kubernetes`, the system priority classes, and an APIService
-//! per group version.
+//! Service `default/kubernetes`, the system priority classes, priority levels and
+//! flow schemas, and an APIService per group version.
 //!
 //! Runs at every start and makes only what is missing, so that an
 //! administrator's changes stay.
@@ -8,12 +8,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::try_join;
 use meta::ApiError;
-use meta::options::{GetOptions, WriteOptions};
-use registry::{RequestContext, Served, ServedResource};
+use meta::options::{GetOptions, Preconditions, WriteOptions};
+use registry::{RequestContext, Served, ServedResource, UpdateKind, UpdatedObject};
 use resources::core::service_allocation::ServiceAllocator;
+use resources::flowcontrol;
 use schema::{Map, Value};
 
 /// Owner of the fields of what the server makes itself.
@@ -49,9 +51,83 @@ pub async fn bootstrap(
             priority_class("system-node-critical", 2_000_001_000, NODE_CRITICAL),
         ),
     ];
-    let api_services = api_services(served);
-    let rest = make(served, &context, rest.into_iter().chain(api_services));
-    try_join!(rest, services.report_default_range()).map(drop)
+    let levels = flowcontrol::bootstrap::priority_levels()
+        .map(|level| (FLOW_CONTROL, "v1", "prioritylevelconfigurations", "", level));
+    let schemas = flowcontrol::bootstrap::flow_schemas();
+    let wanted = schemas.iter().map(|schema| (FLOW_CONTROL, "v1", "flowschemas", "", schema.clone()));
+    let rest = rest.into_iter().chain(api_services(served)).chain(levels).chain(wanted);
+    try_join!(make(served, &context, rest), services.report_default_range())?;
+    report_found(served, &context, &schemas).await
+}
+
+const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";
+
+/// Says in the status of flow schemas that their priority levels are there, unless it says something already.
+async fn report_found(
+    served: &Served,
+    context: &impl Fn() -> RequestContext,
+    schemas: &[Value],
+) -> Result<(), ApiError> {
+    let Some(resource) = served.lookup(FLOW_CONTROL, "v1", "flowschemas") else { return Ok(()) };
+    let Some(store) = &resource.store else { return Ok(()) };
+    let updates = schemas.iter().map(|schema| {
+        let mut context = context();
+        context.resource = resource.definition.group_resource();
+        context.version = resource.definition.version.to_string();
+        context.verb = "update".to_owned();
+        context.name = schema.str_at(&["metadata", "name"]).unwrap_or_default().to_owned();
+        async move {
+            let mut found = Found { status: found(schema, &context) };
+            let options =
+                WriteOptions { field_manager: FLOW_CONTROL_MANAGER.to_owned(), ..WriteOptions::default() };
+            let name = context.name.clone();
+            match store.update(&context, &name, UpdateKind::Status, &mut found, &options, false).await {
+                Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+    });
+    try_join_all(updates).await.map(drop)
+}
+
+/// Owner of the status of flow schemas.
+const FLOW_CONTROL_MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
+
+/// The status of a flow schema whose priority level is there, as it was made just now.
+fn found(schema: &Value, context: &RequestContext) -> Value {
+    let level = schema.str_at(&["spec", "priorityLevelConfiguration", "name"]).unwrap_or_default();
+    let now = meta::time::rfc3339(context.environment.clock.now());
+    let message = format!(
+        "This FlowSchema references the PriorityLevelConfiguration object named \"{level}\" and it exists"
+    );
+    let condition = Map::from([
+        ("lastTransitionTime", Value::from(now)),
+        ("message", message.into()),
+        ("reason", "Found".into()),
+        ("status", "False".into()),
+        ("type", "Dangling".into()),
+    ]);
+    Map::from([("conditions", vec![condition])]).into()
+}
+
+/// A status for an object that has none yet.
+struct Found {
+    status: Value,
+}
+
+#[async_trait]
+impl UpdatedObject for Found {
+    fn preconditions(&self) -> Preconditions {
+        Preconditions::default()
+    }
+
+    async fn updated(&mut self, _: &RequestContext, old: &Value) -> Result<Value, ApiError> {
+        let mut object = old.clone();
+        if object.list_at(&["status", "conditions"]).is_empty() {
+            object.set(&["status"], self.status.clone());
+        }
+        Ok(object)
+    }
 }
 
 /// How clients that look for the best group and version rank those served:

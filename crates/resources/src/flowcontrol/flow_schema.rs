@@ -1,13 +1,16 @@
 //! Flow schemas send requests to a priority level: the one with the lowest
 //! precedence that matches wins.
 
+use std::collections::BTreeSet;
+
+use meta::validation::{is_dns1123_label, is_dns1123_subdomain};
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::check::{self, at, text};
 use crate::defaults;
-use crate::flowcontrol::GROUP;
+use crate::flowcontrol::{GROUP, bootstrap};
 use crate::print as show;
 
 const PRECEDENCE_DEFAULT: i64 = 1000;
@@ -50,6 +53,12 @@ impl Strategy for FlowSchemaStrategy {
         validate(object)
     }
 
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        validate_conditions(&mut errors, object);
+        errors
+    }
+
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         let distinguisher = object.str_at(&["spec", "distinguisherMethod", "type"]).unwrap_or(show::NONE);
         let between = [
@@ -87,12 +96,32 @@ fn validate(object: &Value) -> FieldErrors {
     if level.is_empty() {
         errors.push(FieldError::required(&path, "must reference a priority level"));
     } else {
-        check::messages(&mut errors, &path, level, meta::validation::is_dns1123_subdomain(level));
+        check::messages(&mut errors, &path, level, is_dns1123_subdomain(level));
     }
     for (i, rule) in object.list_at(&["spec", "rules"]).iter().enumerate() {
         validate_rule(&mut errors, &spec.child("rules").index(i), rule);
     }
+    if let Some(fixed) = bootstrap::mandatory(object, bootstrap::flow_schemas())
+        && !check::same(object.get("spec"), fixed.get("spec"))
+    {
+        let shown = crate::go_form::show("io.k8s.api.flowcontrol.v1.FlowSchemaSpec", object.get("spec"));
+        let detail = format!("spec of '{}' must equal the fixed value", ObjectMeta::of(object).name());
+        errors.push(check::invalid_shown(&spec, shown, detail));
+    }
+    validate_conditions(&mut errors, object);
     errors
+}
+
+/// Conditions in a status are of distinct types.
+pub(super) fn validate_conditions(errors: &mut FieldErrors, object: &Value) {
+    let mut types = BTreeSet::new();
+    for (i, condition) in object.list_at(&["status", "conditions"]).iter().enumerate() {
+        let (path, kind) = (at("status.conditions").index(i).child("type"), text(condition, &["type"]));
+        if !types.insert(kind) {
+            errors.push(FieldError::duplicate(&path, &kind.into()));
+        }
+        check::required(errors, &path, kind);
+    }
 }
 
 fn validate_distinguisher(errors: &mut FieldErrors, method: Option<&Value>) {
@@ -141,17 +170,29 @@ fn validate_subject(errors: &mut FieldErrors, path: &FieldPath, subject: &Value)
             let detail = format!("{own} is required when subject kind is '{kind}'");
             errors.push(FieldError::required(&path.child(own), detail));
         }
-        Some(member) => {
-            check::required(errors, &path.child(own).child("name"), text(member, &["name"]));
-            if kind == "ServiceAccount" && text(member, &["namespace"]).is_empty() {
-                let detail = "must specify namespace for service account";
-                errors.push(FieldError::required(&path.child(own).child("namespace"), detail));
-            }
-        }
+        Some(member) => validate_member(errors, &path.child(own), kind, member),
     }
     for (_, other) in MEMBERS.iter().filter(|(_, other)| other != own && subject.get(other).is_some()) {
         let detail = format!("{other} is forbidden when subject kind is not '{}'", capitalized(other));
         errors.push(FieldError::forbidden(&path.child(other), detail));
+    }
+}
+
+fn validate_member(errors: &mut FieldErrors, path: &FieldPath, kind: &str, member: &Value) {
+    let (name, namespace) = (text(member, &["name"]), text(member, &["namespace"]));
+    let name_path = path.child("name");
+    let given = check::required(errors, &name_path, name);
+    if kind != "ServiceAccount" {
+        return;
+    }
+    if given && name != "*" {
+        check::messages(errors, &name_path, name, is_dns1123_subdomain(name));
+    }
+    let path = path.child("namespace");
+    if namespace.is_empty() {
+        errors.push(FieldError::required(&path, "must specify namespace for service account"));
+    } else {
+        check::messages(errors, &path, namespace, is_dns1123_label(namespace));
     }
 }
 
@@ -183,13 +224,18 @@ fn validate_resource_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Val
     if namespaces.is_empty() && !cluster {
         let detail = "resource rules that are not cluster scoped must supply at least one namespace";
         errors.push(FieldError::required(&path, detail));
-    } else if namespaces.len() > 1 && namespaces.contains(&"*".into()) {
-        let shown = Value::List(namespaces.to_vec());
-        errors.push(FieldError::invalid(
-            &path,
-            &shown,
-            "if '*' is present, must not specify other namespaces",
-        ));
+    } else if namespaces.contains(&"*".into()) {
+        if namespaces.len() > 1 {
+            let detail = "if '*' is present, must not specify other namespaces";
+            errors.push(FieldError::invalid(&path, &Value::List(namespaces.to_vec()), detail));
+        }
+    } else {
+        for (i, name) in namespaces.iter().filter_map(Value::as_str).enumerate() {
+            for message in is_dns1123_label(name) {
+                let detail = format!("each member of this list must be '*' or a DNS-1123 label; {message}");
+                errors.push(FieldError::invalid_str(&path.index(i), name, detail));
+            }
+        }
     }
 }
 
@@ -209,24 +255,28 @@ fn validate_verbs(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
 }
 
 fn validate_non_resource_rule(errors: &mut FieldErrors, path: &FieldPath, rule: &Value) {
-    if rule.list_at(&["verbs"]).is_empty() {
-        errors.push(FieldError::required(&path.child("verbs"), "verbs must contain at least one value"));
-    }
+    validate_verbs(errors, path, rule);
     let urls = rule.list_at(&["nonResourceURLs"]);
     let path = path.child("nonResourceURLs");
     if urls.is_empty() {
         errors.push(FieldError::required(&path, "nonResourceURLs must contain at least one value"));
-    }
-    for (i, url) in urls.iter().filter_map(Value::as_str).enumerate().filter(|(_, url)| *url != "*") {
-        if let Some(detail) = problem_of_url(url) {
-            errors.push(FieldError::invalid_str(&path.index(i), url, detail));
+    } else if urls.contains(&"*".into()) {
+        if urls.len() > 1 {
+            let detail = "if '*' is present, must not specify other non-resource URLs";
+            errors.push(FieldError::invalid(&path, &Value::List(urls.to_vec()), detail));
+        }
+    } else {
+        for (i, url) in urls.iter().filter_map(Value::as_str).enumerate() {
+            if let Some(detail) = problem_of_url(url) {
+                errors.push(FieldError::invalid_str(&path.index(i), url, detail));
+            }
         }
     }
 }
 
 fn problem_of_url(url: &str) -> Option<&'static str> {
     match url {
-        "" => Some("nonResourceURL must not be empty"),
+        "" => Some("must not be empty"),
         "/" => None,
         _ if !url.starts_with('/') => Some("must start with slash"),
         _ if url.contains(' ') => Some("must not contain white-space"),
@@ -242,7 +292,7 @@ fn problem_of_url(url: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, defaulted, problems};
+    use crate::testing::{cells, defaulted, problems, refuses, refuses_status};
 
     fn schema(rules: &str) -> Value {
         let spec = format!(r#"{{"priorityLevelConfiguration":{{"name":"w"}},"rules":[{rules}]}}"#);
@@ -285,6 +335,102 @@ mod tests {
             problems(&definition(), &schema),
             ["spec.distinguisherMethod.type: Unsupported value: {\"Type\":\"ByMood\"}: supported values: \
               \"ByNamespace\", \"ByUser\""]
+        );
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"priorityLevelConfiguration":{"name":"w"},"rules":[{
+        "subjects":[{"kind":"Group","group":{"name":"g"}}],
+        "nonResourceRules":[{"verbs":["*"],"nonResourceURLs":["*"]}]}]}}"#;
+
+    #[test]
+    fn precedence_has_bounds_and_the_first_place_is_taken() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (r#"{"spec":{"matchingPrecedence":10000}}"#, &[]),
+                (
+                    r#"{"spec":{"matchingPrecedence":10001}}"#,
+                    &["spec.matchingPrecedence: Invalid value: 10001: must not be greater than 10000"],
+                ),
+                (
+                    r#"{"spec":{"matchingPrecedence":-1}}"#,
+                    &["spec.matchingPrecedence: Invalid value: -1: must be a positive value"],
+                ),
+                (
+                    r#"{"spec":{"matchingPrecedence":1}}"#,
+                    &["spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have \
+                       matchingPrecedence 1"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_star_stands_alone_and_names_are_names() {
+        let rule = |rule: &str| {
+            let mut errors = Vec::new();
+            validate_rule(&mut errors, &FieldPath::root("r"), &crate::testing::object(rule));
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            rule(
+                r#"{"subjects":[{"kind":"ServiceAccount","serviceAccount":{"name":"*","namespace":"A"}}],
+                    "resourceRules":[{"verbs":["*","get"],"apiGroups":["*",""],"resources":["pods"],
+                    "namespaces":["*","n"]},{"verbs":["smell"],"apiGroups":[""],"resources":[],"namespaces":["N"]}],
+                    "nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["/a*","*"]},
+                    {"verbs":["get"],"nonResourceURLs":["/a*","/a//b","","/x/*"]}]}"#
+            ),
+            [
+                "r.subjects[0].serviceAccount.namespace: Invalid value: \"A\": a lowercase RFC 1123 label must consist \
+                 of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character \
+                 (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+                "r.resourceRules[0].verbs: Invalid value: [\"*\",\"get\"]: if '*' is present, must not specify other \
+                 verbs",
+                "r.resourceRules[0].apiGroups: Invalid value: [\"*\",\"\"]: if '*' is present, must not specify other \
+                 api groups",
+                "r.resourceRules[0].namespaces: Invalid value: [\"*\",\"n\"]: if '*' is present, must not specify \
+                 other namespaces",
+                "r.resourceRules[1].verbs: Unsupported value: [\"smell\"]: supported values: \"create\", \"delete\", \
+                 \"deletecollection\", \"get\", \"list\", \"patch\", \"proxy\", \"update\", \"watch\"",
+                "r.resourceRules[1].resources: Required value: resource rules must supply at least one resource",
+                "r.resourceRules[1].namespaces[0]: Invalid value: \"N\": each member of this list must be '*' or a \
+                 DNS-1123 label; a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
+                 and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                 validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+                "r.nonResourceRules[0].nonResourceURLs: Invalid value: [\"/a*\",\"*\"]: if '*' is present, must not \
+                 specify other non-resource URLs",
+                "r.nonResourceRules[1].nonResourceURLs[0]: Invalid value: \"/a*\": wildcard can only do suffix \
+                 matching",
+                "r.nonResourceRules[1].nonResourceURLs[1]: Invalid value: \"/a//b\": must not contain double slash",
+                "r.nonResourceRules[1].nonResourceURLs[2]: Invalid value: \"\": must not be empty",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_cluster_begins_with_is_accepted_and_partly_fixed() {
+        for mut schema in bootstrap::flow_schemas() {
+            definition().strategy.default(&mut schema);
+            assert!(problems(&definition(), &schema).is_empty(), "{schema:?}");
+            schema.set(&["spec", "matchingPrecedence"], 77);
+            let fixed = matches!(ObjectMeta::of(&schema).name(), "exempt" | "catch-all");
+            assert_eq!(problems(&definition(), &schema).len(), usize::from(fixed));
+        }
+    }
+
+    #[test]
+    fn conditions_have_types_of_their_own() {
+        refuses_status(
+            &definition(),
+            GOOD,
+            &[(
+                r#"{"status":{"conditions":[{"type":"A"},{"type":"A"},{"type":""}]}}"#,
+                &[
+                    "status.conditions[1].type: Duplicate value: \"A\"",
+                    "status.conditions[2].type: Required value",
+                ],
+            )],
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Group `flowcontrol.apiserver.k8s.io`: whose requests wait when there are too many.
 
+pub mod bootstrap;
 pub mod flow_schema;
 pub mod priority_level_configuration;
 
