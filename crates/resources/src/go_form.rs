@@ -15,6 +15,14 @@ const CAPITALS: &[&str] = &[
     "se", "tls", "tty", "uid", "url",
 ];
 
+/// Names that follow no rule.
+const IRREGULAR: &[(&str, &str)] = &[
+    ("awsElasticBlockStore", "AWSElasticBlockStore"),
+    ("cephfs", "CephFS"),
+    ("fc", "FC"),
+    ("storageos", "StorageOS"),
+];
+
 const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
 const POD_SECURITY_CONTEXT: &str = "io.k8s.api.core.v1.PodSecurityContext";
 const POD_TEMPLATE: &str = "io.k8s.api.core.v1.PodTemplateSpec";
@@ -86,6 +94,17 @@ pub fn show(type_name: &str, value: Option<&Value>) -> String {
         Some(ty) => write(schema, ty, value, true, &mut out),
         None => plain(value.unwrap_or(&Value::Null), &mut out),
     }
+    out
+}
+
+/// Some fields of a struct, in this order.
+pub fn show_fields(type_name: &str, order: &[&str], value: &Value) -> String {
+    let schema = schema::builtin();
+    let mut out = String::from("{");
+    if let Some(ty) = schema.named(type_name) {
+        write_fields(schema, schema.ty(ty).fields(), order, Some(value), &mut out);
+    }
+    out.push('}');
     out
 }
 
@@ -210,6 +229,9 @@ fn zero(scalar: Scalar) -> &'static str {
 
 /// The Go name of a field: first letter large, leading and trailing abbreviations in capitals.
 fn go_name(json_name: &str) -> String {
+    if let Some((_, name)) = IRREGULAR.iter().find(|(json, _)| *json == json_name) {
+        return (*name).to_owned();
+    }
     let head = json_name.find(|c: char| c.is_ascii_uppercase()).unwrap_or(json_name.len());
     let (first, rest) = json_name.split_at(head);
     let mut name = match first.strip_suffix('s') {

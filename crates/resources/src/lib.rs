@@ -34,6 +34,7 @@ pub mod validation;
 pub mod workload;
 
 mod check;
+mod diff;
 mod go_form;
 #[cfg(test)]
 mod testing;

@@ -207,8 +207,9 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Token::Word(_) | Token::Comma => {}
             Token::Close => {
+                // No value at all is the empty one, too.
                 self.next();
-                return Ok(Vec::new());
+                return Ok(vec![String::new()]);
             }
             other => return Err(format!("found '{}', expected: ',', ')' or identifier", other.text())),
         }
@@ -366,11 +367,6 @@ mod tests {
                 "unable to parse requirement: values[0]: Invalid value: \"abc\": for 'Gt', 'Lt' operators, the value \
                  must be an integer",
             ),
-            (
-                "k in ()",
-                "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set \
-                 can't be empty",
-            ),
         ] {
             assert_eq!(parse(selector).expect_err(selector).to_string(), expected, "{selector}");
         }
@@ -386,6 +382,7 @@ mod tests {
     #[test]
     fn in_and_notin_can_be_labels_too() {
         assert_eq!(parse("in=x").expect("good")[0].key(), "in");
+        assert_eq!(parse("k in ()").expect("good")[0].values(), [""]);
         assert_eq!(parse("notin in (in)").expect("good")[0].values(), ["in"]);
     }
 }

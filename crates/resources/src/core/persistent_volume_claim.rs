@@ -70,6 +70,18 @@ impl Strategy for PersistentVolumeClaim {
         volume_validation::claim_update(object, old)
     }
 
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+        volume_validation::claim_status_update(object)
+    }
+
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        volume_validation::claim_warnings(object)
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        volume_validation::claim_warnings(object)
+    }
+
     fn field(&self, object: &Value, label: &str) -> String {
         if label == "name" { print::text(object, &["metadata", "name"]) } else { String::new() }
     }

@@ -15,7 +15,9 @@ use registry::{
 use schema::{Map, Value};
 
 use super::binding::Bind;
-use super::{pod_condition, pod_print, pod_resources, pod_spec_merge, pod_validation};
+use super::{
+    pod_condition, pod_print, pod_resources, pod_spec_merge, pod_status, pod_update, pod_validation,
+};
 use crate::policy::eviction::Evict;
 use crate::{check, defaults, print};
 
@@ -134,11 +136,11 @@ impl Strategy for Pod {
     }
 
     fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        pod_validation::update(object, old)
+        pod_update::update(object, old)
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        pod_validation::status_update(object, old)
+        pod_status::update(object, old)
     }
 
     fn validate_part_update(
@@ -149,7 +151,8 @@ impl Strategy for Pod {
         old: &Value,
     ) -> FieldErrors {
         match part {
-            "ephemeralcontainers" => pod_validation::ephemeral_containers_update(object, old),
+            "ephemeralcontainers" => pod_update::ephemeral_containers_update(object, old),
+            "resize" => pod_update::resize(object, old),
             _ => Vec::new(),
         }
     }

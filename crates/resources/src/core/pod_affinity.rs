@@ -1,9 +1,12 @@
 //! Validation of affinity: to nodes and to other pods.
 
-use meta::validation::{is_dns1123_label, is_qualified_name};
+use std::collections::BTreeSet;
+
+use meta::validation::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
+use super::rules::present;
 use crate::{check, print, validation};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -46,12 +49,69 @@ fn pod_term(term: &Value, path: &FieldPath, errors: &mut FieldErrors) {
         let name = namespace.as_str().unwrap_or_default();
         check::messages(errors, &path.child("namespace"), name, is_dns1123_label(name));
     }
+    label_keys(term, "matchLabelKeys", path, errors);
+    label_keys(term, "mismatchLabelKeys", path, errors);
+    for (i, key) in keys_selected_twice(term) {
+        // The original leaves the name of the list out of this path.
+        let detail = "exists in both matchLabelKeys and labelSelector";
+        errors.push(FieldError::invalid_str(&path.index(i), key, detail));
+    }
+    for (i, key) in term.list_at(&["matchLabelKeys"]).iter().enumerate() {
+        if term.list_at(&["mismatchLabelKeys"]).contains(key) {
+            let path = path.child("matchLabelKeys").index(i);
+            errors.push(FieldError::invalid(
+                &path,
+                key,
+                "exists in both matchLabelKeys and mismatchLabelKeys",
+            ));
+        }
+    }
     let key = check::text(term, &["topologyKey"]);
     let path = path.child("topologyKey");
     if key.is_empty() {
         errors.push(FieldError::required(&path, "can not be empty"));
     }
     check::messages(errors, &path, key, is_qualified_name(key));
+}
+
+/// Keys of labels whose values are the pod's own: they go with a selector.
+pub(super) fn label_keys(holder: &Value, list: &str, path: &FieldPath, errors: &mut FieldErrors) {
+    let keys = holder.list_at(&[list]);
+    let path = path.child(list);
+    if keys.is_empty() {
+        return;
+    }
+    if present(holder, "labelSelector").is_none() {
+        let detail = "must not be specified when labelSelector is not set";
+        errors.push(FieldError::forbidden(&path, detail));
+        return;
+    }
+    for (i, key) in keys.iter().enumerate() {
+        let key = key.as_str().unwrap_or_default();
+        check::messages(errors, &path.index(i), key, is_qualified_name(key));
+    }
+}
+
+/// Those of `matchLabelKeys`, with their places, that the selector names on its own account: the
+/// server has added a requirement for each, so they are there twice.
+pub(super) fn keys_selected_twice(holder: &Value) -> Vec<(usize, &str)> {
+    let keys: Vec<&str> = holder.list_at(&["matchLabelKeys"]).iter().filter_map(Value::as_str).collect();
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let labels =
+        holder.map_at(&["labelSelector", "matchLabels"]).into_iter().flat_map(|labels| labels.keys());
+    let mut seen: BTreeSet<&str> = labels.collect();
+    let mut twice = Vec::new();
+    for expression in holder.list_at(&["labelSelector", "matchExpressions"]) {
+        let key = check::text(expression, &["key"]);
+        if !seen.insert(key)
+            && let Some(i) = keys.iter().rposition(|own| *own == key)
+        {
+            twice.push((i, key));
+        }
+    }
+    twice
 }
 
 fn node_affinity(node: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -62,7 +122,7 @@ fn node_affinity(node: &Value, path: &FieldPath, errors: &mut FieldErrors) {
         let path = path.child(PREFERRED).index(i);
         weight(weighted, &path, errors);
         if let Some(term) = weighted.at(&["preference"]) {
-            node_term(term, &path.child("preference"), errors);
+            node_term(term, false, &path.child("preference"), errors);
         }
     }
 }
@@ -75,16 +135,21 @@ pub(super) fn node_selector(selector: &Value, path: &FieldPath, errors: &mut Fie
         errors.push(FieldError::required(&path, "must have at least one node selector term"));
     }
     for (i, term) in terms.iter().enumerate() {
-        node_term(term, &path.index(i), errors);
+        node_term(term, true, &path.index(i), errors);
     }
 }
 
-fn node_term(term: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+/// Values that no label can have are only refused where they decide.
+fn node_term(term: &Value, decides: bool, path: &FieldPath, errors: &mut FieldErrors) {
     for (i, requirement) in term.list_at(&["matchExpressions"]).iter().enumerate() {
         let path = path.child("matchExpressions").index(i);
         operator(requirement, &path, errors);
         let key = check::text(requirement, &["key"]);
         check::messages(errors, &path.child("key"), key, is_qualified_name(key));
+        for (i, value) in requirement.list_at(&["values"]).iter().enumerate().filter(|_| decides) {
+            let value = value.as_str().unwrap_or_default();
+            check::messages(errors, &path.child("values").index(i), value, is_label_value(value));
+        }
     }
     for (i, requirement) in term.list_at(&["matchFields"]).iter().enumerate() {
         let path = path.child("matchFields").index(i);
@@ -102,6 +167,11 @@ fn node_term(term: &Value, path: &FieldPath, errors: &mut FieldErrors) {
         }
         if key != "metadata.name" {
             errors.push(FieldError::invalid_str(&path.child("key"), key, "not a valid field selector key"));
+            continue;
+        }
+        for (i, value) in requirement.list_at(&["values"]).iter().enumerate() {
+            let value = value.as_str().unwrap_or_default();
+            check::messages(errors, &path.child("values").index(i), value, is_dns1123_subdomain(value));
         }
     }
 }
@@ -143,6 +213,57 @@ mod tests {
         let mut errors = Vec::new();
         affinity(&spec, &FieldPath::root("a"), &mut errors);
         assert_eq!(errors[0].body(), "Required value: can not be empty");
+    }
+
+    fn faults(json: &str) -> Vec<String> {
+        let mut errors = Vec::new();
+        affinity(&crate::testing::object(json), &FieldPath::root("a"), &mut errors);
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn keys_of_labels_go_with_a_selector() {
+        let term = |rest: &str| {
+            format!(r#"{{"affinity":{{"podAffinity":{{"{REQUIRED}":[{{"topologyKey":"t",{rest}}}]}}}}}}"#)
+        };
+        let at = format!("a.podAffinity.{REQUIRED}[0]");
+        for (rest, expected) in [
+            (r#""labelSelector":{},"matchLabelKeys":["k"]"#, vec![]),
+            (
+                r#""matchLabelKeys":["k"]"#,
+                vec![format!(
+                    "{at}.matchLabelKeys: Forbidden: must not be specified when labelSelector is not set"
+                )],
+            ),
+            (
+                r#""labelSelector":{},"matchLabelKeys":["k"],"mismatchLabelKeys":["k"]"#,
+                vec![format!(
+                    "{at}.matchLabelKeys[0]: Invalid value: \"k\": exists in both matchLabelKeys and mismatchLabelKeys"
+                )],
+            ),
+            (
+                r#""labelSelector":{"matchLabels":{"k":"v"},"matchExpressions":[{"key":"k","operator":"In",
+                    "values":["v"]}]},"matchLabelKeys":["k"]"#,
+                vec![format!(
+                    "{at}[0]: Invalid value: \"k\": exists in both matchLabelKeys and labelSelector"
+                )],
+            ),
+        ] {
+            assert_eq!(faults(&term(rest)), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_label_has_are_refused_where_they_decide() {
+        let expression = r#"{"key":"k","operator":"In","values":["a b"]}"#;
+        let required = format!(
+            r#"{{"affinity":{{"nodeAffinity":{{"{REQUIRED}":{{"nodeSelectorTerms":[{{"matchExpressions":[{expression}]}}]}}}}}}}}"#
+        );
+        let preferred = format!(
+            r#"{{"affinity":{{"nodeAffinity":{{"{PREFERRED}":[{{"weight":1,"preference":{{"matchExpressions":[{expression}]}}}}]}}}}}}"#
+        );
+        assert_eq!(faults(&required).len(), 1);
+        assert!(faults(&preferred).is_empty());
     }
 
     #[test]

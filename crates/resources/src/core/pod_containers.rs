@@ -1,4 +1,5 @@
-//! Validation of the containers of a pod.
+//! Validation of the containers of a pod: their names, images, ports and
+//! mounts. Environment, amounts, life and security have files of their own.
 
 use std::collections::BTreeSet;
 
@@ -6,60 +7,94 @@ use meta::validation::is_dns1123_label;
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
-use super::pod_validation::{id, profile};
-use super::pod_volumes::local_path;
+use super::pod_validation::Place;
+use super::rules::{local_path, present};
+use super::{pod_amounts, pod_environment, pod_life, pod_security};
 use crate::{check, print, validation};
 
+/// What containers share with their pod.
+pub(super) struct Pod<'a> {
+    /// The pod's spec.
+    pub(super) spec: &'a Value,
+    /// Volumes that are good: only they can be mounted.
+    pub(super) volumes: Vec<&'a Value>,
+    /// Names of resource claims.
+    pub(super) claims: Vec<&'a str>,
+}
+
 /// All containers of a pod spec.
-pub(super) fn all(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+pub(super) fn all(pod: &Pod<'_>, path: &FieldPath, errors: &mut FieldErrors) {
     let mut names = BTreeSet::new();
-    let containers = spec.list_at(&["containers"]);
+    let containers = pod.spec.list_at(&["containers"]);
     if containers.is_empty() {
         errors.push(FieldError::required(&path.child("containers"), ""));
     }
-    for list in ["containers", "initContainers"] {
-        for (i, container) in spec.list_at(&[list]).iter().enumerate() {
-            let path = path.child(list).index(i);
-            one(container, spec, &path, errors);
-            unique_name(container, &mut names, &path, errors);
-            life(container, list == "initContainers", spec, &path, errors);
-        }
+    let list = path.child("containers");
+    for (i, container) in containers.iter().enumerate() {
+        let path = list.index(i);
+        one(container, pod, &path, errors);
+        unique_name(container, &mut names, &path, errors);
+        pod_life::life(container, false, pod.spec, &path, errors);
     }
-    host_ports(spec, path, errors);
-    ephemeral(spec, path, errors);
+    unique_host_ports(containers, &list, errors);
+    let list = path.child("initContainers");
+    for (i, container) in pod.spec.list_at(&["initContainers"]).iter().enumerate() {
+        let path = list.index(i);
+        one(container, pod, &path, errors);
+        unique_name(container, &mut names, &path, errors);
+        // They run one after another; the original gives each the first one's path.
+        unique_host_ports(std::slice::from_ref(container), &list, errors);
+        pod_life::life(container, true, pod.spec, &path, errors);
+    }
+    ephemeral(pod, path, errors);
 }
 
+/// Fields that ephemeral containers do not have, in the order of the type.
+const NOT_EPHEMERAL: [&str; 9] = [
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
+
 /// Ephemeral containers: no ports, probes or resources.
-pub(super) fn ephemeral(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let names: BTreeSet<&str> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|list| spec.list_at(&[list]))
-        .map(|container| check::text(container, &["name"]))
-        .collect();
+fn ephemeral(pod: &Pod<'_>, path: &FieldPath, errors: &mut FieldErrors) {
+    const TEXT: &str = "cannot be set for an Ephemeral Container";
+    let containers = pod.spec.list_at(&["ephemeralContainers"]);
+    if containers.is_empty() {
+        return;
+    }
+    let others = ["containers", "initContainers"].into_iter().flat_map(|list| pod.spec.list_at(&[list]));
+    let names: BTreeSet<&str> = others.map(|container| check::text(container, &["name"])).collect();
     let mut seen = names.clone();
-    for (i, container) in spec.list_at(&["ephemeralContainers"]).iter().enumerate() {
+    for (i, container) in containers.iter().enumerate() {
         let path = path.child("ephemeralContainers").index(i);
-        one(container, spec, &path, errors);
-        unique_name(container, &mut seen, &path, errors);
+        one(container, pod, &path, errors);
+        untrimmed_image(container, &path, errors);
+        let name = check::text(container, &["name"]);
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&path.child("name"), &name.into()));
+        }
         let target = check::text(container, &["targetContainerName"]);
         if !target.is_empty() && !names.contains(target) {
             errors.push(FieldError::not_found(&path.child("targetContainerName"), &target.into()));
         }
-        let forbidden = [
-            "ports",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-            "lifecycle",
-            "resources",
-            "resizePolicy",
-        ];
-        for field in forbidden {
+        for field in NOT_EPHEMERAL {
             if !crate::defaults::is_empty(container.at(&[field])) {
-                errors.push(FieldError::forbidden(
-                    &path.child(field),
-                    "cannot be set for an Ephemeral Container",
-                ));
+                errors.push(FieldError::forbidden(&path.child(field), TEXT));
+            }
+        }
+        for (i, mount) in container.list_at(&["volumeMounts"]).iter().enumerate() {
+            for field in ["subPath", "subPathExpr"] {
+                if !check::text(mount, &[field]).is_empty() {
+                    let path = path.child("volumeMounts").index(i).child(field);
+                    errors.push(FieldError::forbidden(&path, TEXT));
+                }
             }
         }
     }
@@ -69,13 +104,17 @@ pub(super) fn ephemeral(spec: &Value, path: &FieldPath, errors: &mut FieldErrors
 pub(super) fn untrimmed_images(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     for list in ["containers", "initContainers"] {
         for (i, container) in spec.list_at(&[list]).iter().enumerate() {
-            let image = check::text(container, &["image"]);
-            if image.trim() != image {
-                let path = path.child(list).index(i).child("image");
-                let detail = "must not have leading or trailing whitespace";
-                errors.push(FieldError::invalid_str(&path, image, detail));
-            }
+            untrimmed_image(container, &path.child(list).index(i), errors);
         }
+    }
+}
+
+/// An image with white space around it.
+pub(super) fn untrimmed_image(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let image = check::text(container, &["image"]);
+    if image.trim() != image {
+        let detail = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid_str(&path.child("image"), image, detail));
     }
 }
 
@@ -92,29 +131,28 @@ fn unique_name<'a>(
 }
 
 /// What every container has.
-fn one(container: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+fn one(container: &Value, pod: &Pod<'_>, path: &FieldPath, errors: &mut FieldErrors) {
     let name = check::text(container, &["name"]);
     if check::required(errors, &path.child("name"), name) {
         check::messages(errors, &path.child("name"), name, is_dns1123_label(name));
     }
     check::required(errors, &path.child("image"), check::text(container, &["image"]));
     let policy = check::text(container, &["terminationMessagePolicy"]);
-    let policies = ["FallbackToLogsOnError", "File"];
+    let policies = ["File", "FallbackToLogsOnError"];
     check::required_one_of(errors, &path.child("terminationMessagePolicy"), policy, &policies);
     ports(container, &path.child("ports"), errors);
-    environment(container, &path.child("env"), errors);
-    mounts(container, spec, path, errors);
+    pod_environment::environment(container, path, errors);
+    mounts(container, pod, path, errors);
     let pull = check::text(container, &["imagePullPolicy"]);
-    check::required_one_of(
-        errors,
-        &path.child("imagePullPolicy"),
-        pull,
-        &["Always", "IfNotPresent", "Never"],
-    );
-    resources(container, spec, &path.child("resources"), errors);
-    resize_policy(container, &path.child("resizePolicy"), errors);
-    restart_rules(container, path, errors);
-    security(container, &path.child("securityContext"), errors);
+    let policies = ["Always", "IfNotPresent", "Never"];
+    check::required_one_of(errors, &path.child("imagePullPolicy"), pull, &policies);
+    if let Some(resources) = present(container, "resources") {
+        pod_amounts::container(resources, &pod.claims, &path.child("resources"), errors);
+    }
+    pod_life::resize_policy(container, pod.spec, &path.child("resizePolicy"), errors);
+    pod_life::restart_rules(container, path, errors);
+    let host_users = pod.spec.bool_at(&["hostUsers"]) != Some(false);
+    pod_security::container(container, host_users, &path.child("securityContext"), errors);
 }
 
 fn ports(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -142,153 +180,69 @@ fn ports(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     }
 }
 
-fn host_ports(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+/// Two containers cannot have one port of the host; `list` is the path of their list.
+fn unique_host_ports(containers: &[Value], list: &FieldPath, errors: &mut FieldErrors) {
     let mut taken = BTreeSet::new();
-    let on_host = spec.bool_at(&["hostNetwork"]) == Some(true);
-    for (i, container) in spec.list_at(&["containers"]).iter().enumerate() {
+    for (i, container) in containers.iter().enumerate() {
         for (j, port) in container.list_at(&["ports"]).iter().enumerate() {
-            let path = path.child("containers").index(i).child("ports").index(j);
-            let [host, own] = ["hostPort", "containerPort"].map(|key| print::int(port, &[key]));
-            if on_host && host != 0 && host != own {
-                let detail = "must match `hostPort` when `hostNetwork` is true";
-                errors.push(FieldError::invalid(&path.child("containerPort"), &own.into(), detail));
-            }
+            let host = print::int(port, &["hostPort"]);
             let [protocol, ip] = ["protocol", "hostIP"].map(|key| check::text(port, &[key]));
             if host != 0 && !taken.insert((protocol, ip, host)) {
                 let shown = Value::from(format!("{protocol}/{ip}/{host}"));
-                errors.push(FieldError::duplicate(&path.child("hostPort"), &shown));
+                let path = list.index(i).child("ports").index(j).child("hostPort");
+                errors.push(FieldError::duplicate(&path, &shown));
             }
         }
     }
 }
 
-fn environment(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    for (i, variable) in container.list_at(&["env"]).iter().enumerate() {
-        let path = path.index(i);
-        let name = check::text(variable, &["name"]);
-        let printable = |c: char| (' '..='~').contains(&c) && c != '=';
-        if check::required(errors, &path.child("name"), name) && !name.chars().all(printable) {
-            let detail = "a valid environment variable name must consist only of printable ASCII characters other than '='";
-            errors.push(FieldError::invalid_str(&path.child("name"), name, detail));
-        }
-        if let Some(source) = variable.at(&["valueFrom"]).filter(|source| !source.is_null()) {
-            value_from(variable, source, &path.child("valueFrom"), errors);
+/// In the host's network a container's port is the host's port.
+pub(super) fn host_network_ports(spec: &Value, place: Place, path: &FieldPath, errors: &mut FieldErrors) {
+    if spec.bool_at(&["hostNetwork"]) != Some(true) {
+        return;
+    }
+    for (i, container) in spec.list_at(&["containers"]).iter().enumerate() {
+        for (j, port) in container.list_at(&["ports"]).iter().enumerate() {
+            let [host, own] = ["hostPort", "containerPort"].map(|key| print::int(port, &[key]));
+            // A template's pods get the port of the host by default.
+            if (place == Place::Pod || host != 0) && host != own {
+                let path = path.child("containers").index(i).child("ports").index(j).child("hostPort");
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(&path, &host.into(), detail));
+            }
         }
     }
 }
 
-/// Fields of a pod that a variable may show.
-const SHOWN: [&str; 9] = [
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-/// Amounts of a container that a variable may show.
-const AMOUNTS: [&str; 6] = [
-    "limits.cpu",
-    "limits.ephemeral-storage",
-    "limits.memory",
-    "requests.cpu",
-    "requests.ephemeral-storage",
-    "requests.memory",
-];
-
-fn value_from(variable: &Value, source: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let part = |key: &str| source.at(&[key]).filter(|part| !part.is_null());
-    let mut count = 0;
-    if let Some(field) = part("fieldRef") {
-        count += 1;
-        field_ref(field, &SHOWN, &path.child("fieldRef"), errors);
-    }
-    if let Some(amount) = part("resourceFieldRef") {
-        count += 1;
-        resource_field_ref(amount, &path.child("resourceFieldRef"), errors);
-    }
-    for key in ["configMapKeyRef", "secretKeyRef", "fileKeyRef"] {
-        if let Some(reference) = part(key) {
-            count += 1;
-            check::required(errors, &path.child(key).child("key"), check::text(reference, &["key"]));
-        }
-    }
-    let detail = if count == 0 {
-        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-    } else if !check::text(variable, &["value"]).is_empty() {
-        "may not be specified when `value` is not empty"
-    } else if count > 1 {
-        "may not have more than one field specified at a time"
-    } else {
-        return;
-    };
-    errors.push(FieldError::invalid_str(path, "", detail));
-}
-
-/// A reference to a field of the pod; `shown` are those allowed here.
-pub(super) fn field_ref(field: &Value, shown: &[&str], path: &FieldPath, errors: &mut FieldErrors) {
-    check::required(errors, &path.child("apiVersion"), check::text(field, &["apiVersion"]));
-    let text = check::text(field, &["fieldPath"]);
-    let path = path.child("fieldPath");
-    if !check::required(errors, &path, text) {
-        return;
-    }
-    let subscript = text.split_once("['").filter(|(_, rest)| rest.ends_with("']"));
-    if let Some((map, _)) = subscript {
-        if !["metadata.annotations", "metadata.labels"].contains(&map) {
-            errors.push(FieldError::invalid_str(&path, text, "does not support subscript"));
-        }
-        return;
-    }
-    let known = SHOWN.contains(&text)
-        || ["metadata.annotations", "metadata.labels", "spec.restartPolicy"].contains(&text);
-    if !known {
-        let detail = format!("error converting fieldPath: field label not supported: {text}");
-        errors.push(FieldError::invalid_str(&path, text, detail));
-    } else {
-        check::one_of(errors, &path, text, shown);
-    }
-}
-
-fn resource_field_ref(amount: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let resource = check::text(amount, &["resource"]);
-    if !check::required(errors, &path.child("resource"), resource) {
-        return;
-    }
-    let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
-    if !huge {
-        check::one_of(errors, &path.child("resource"), resource, &AMOUNTS);
-    }
-    let divisor = amount.at(&["divisor"]).and_then(validation::quantity).filter(|divisor| !divisor.is_zero());
-    let Some(divisor) = divisor.map(|divisor| divisor.to_string()) else { return };
-    if resource.ends_with(".cpu") && !["1m", "1"].contains(&divisor.as_str()) {
-        let detail = "only divisor's values 1m and 1 are supported with the cpu resource";
-        errors.push(FieldError::invalid_str(&path.child("divisor"), resource, detail));
-    }
-}
-
-fn mounts(container: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let volumes = spec.list_at(&["volumes"]);
-    let known = |name: &str| volumes.iter().find(|volume| check::text(volume, &["name"]) == name);
+fn mounts(container: &Value, pod: &Pod<'_>, path: &FieldPath, errors: &mut FieldErrors) {
+    let known = |name: &str| pod.volumes.iter().find(|volume| check::text(volume, &["name"]) == name);
+    let (mounts, devices) = (container.list_at(&["volumeMounts"]), container.list_at(&["volumeDevices"]));
     let mut points = BTreeSet::new();
-    for (i, mount) in container.list_at(&["volumeMounts"]).iter().enumerate() {
-        let list = path.child("volumeMounts");
+    let list = path.child("volumeMounts");
+    for (i, mount) in mounts.iter().enumerate() {
         let path = list.index(i);
-        let name = check::text(mount, &["name"]);
-        if check::required(errors, &path.child("name"), name) && known(name).is_none() {
+        let [name, point] = ["name", "mountPath"].map(|key| check::text(mount, &[key]));
+        check::required(errors, &path.child("name"), name);
+        let volume = known(name);
+        if volume.is_none() {
             errors.push(FieldError::not_found(&path.child("name"), &name.into()));
         }
-        let point = check::text(mount, &["mountPath"]);
         check::required(errors, &path.child("mountPath"), point);
         if !points.insert(point) {
             errors.push(FieldError::invalid_str(&path.child("mountPath"), point, "must be unique"));
         }
+        let device = |key: &str, text: &str| devices.iter().any(|device| device.str_at(&[key]) == Some(text));
+        if device("name", name) {
+            let detail = "must not already exist in volumeDevices";
+            errors.push(FieldError::invalid_str(&path.child("name"), name, detail));
+        }
+        if device("devicePath", point) {
+            let detail = "must not already exist as a path in volumeDevices";
+            errors.push(FieldError::invalid_str(&path.child("mountPath"), point, detail));
+        }
         mount_options(mount, container, &list, &path, errors);
     }
-    devices(container, known, path, errors);
+    block_devices(devices, mounts, known, &path.child("volumeDevices"), errors);
 }
 
 /// `list` is the path of the list: the original leaves the index out of some of these.
@@ -310,7 +264,8 @@ fn mount_options(
         }
         local_path(expression, &list.child("subPathExpr"), errors);
     }
-    if let Some(propagation) = mount.str_at(&["mountPropagation"]) {
+    let propagation = mount.str_at(&["mountPropagation"]);
+    if let Some(propagation) = propagation {
         let path = list.child("mountPropagation");
         check::one_of(errors, &path, propagation, &["Bidirectional", "HostToContainer", "None"]);
         let privileged = container.bool_at(&["securityContext", "privileged"]) == Some(true);
@@ -319,361 +274,189 @@ fn mount_options(
             errors.push(FieldError::forbidden(&path, detail));
         }
     }
-    if let Some(recursive) = mount.str_at(&["recursiveReadOnly"]).filter(|mode| *mode != "Disabled") {
-        let path = list.child("recursiveReadOnly");
-        check::one_of(errors, &path, recursive, &["Disabled", "Enabled", "IfPossible"]);
-        if mount.bool_at(&["readOnly"]) != Some(true) {
-            errors.push(FieldError::forbidden(&path, "may only be specified when readOnly is true"));
-        }
+    if let Some(recursive) = mount.str_at(&["recursiveReadOnly"]) {
+        let read_only = mount.bool_at(&["readOnly"]) == Some(true);
+        recursive_read_only(recursive, read_only, propagation, &list.child("recursiveReadOnly"), errors);
     }
 }
 
-fn devices<'a>(
-    container: &Value,
-    known: impl Fn(&str) -> Option<&'a Value>,
+fn recursive_read_only(
+    mode: &str,
+    read_only: bool,
+    propagation: Option<&str>,
     path: &FieldPath,
     errors: &mut FieldErrors,
 ) {
-    for (i, device) in container.list_at(&["volumeDevices"]).iter().enumerate() {
-        let path = path.child("volumeDevices").index(i);
-        let name = check::text(device, &["name"]);
-        if check::required(errors, &path.child("name"), name) {
-            match known(name) {
-                None => errors.push(FieldError::not_found(&path.child("name"), &name.into())),
-                Some(volume) => {
-                    let block =
-                        ["persistentVolumeClaim", "ephemeral"].iter().any(|key| volume.at(&[key]).is_some());
-                    if !block {
-                        let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
-                        errors.push(FieldError::invalid_str(&path.child("name"), name, detail));
-                    }
-                }
+    match mode {
+        "Disabled" => {}
+        "Enabled" | "IfPossible" => {
+            if !read_only {
+                errors.push(FieldError::forbidden(path, "may only be specified when readOnly is true"));
+            }
+            if propagation.is_some_and(|propagation| propagation != "None") {
+                let detail = "may only be specified when mountPropagation is None or not specified";
+                errors.push(FieldError::forbidden(path, detail));
             }
         }
-        let device = check::text(device, &["devicePath"]);
-        check::required(errors, &path.child("devicePath"), device);
-        local_device(device, &path.child("devicePath"), errors);
+        _ => check::one_of(errors, path, mode, &["Disabled", "Enabled", "IfPossible"]),
     }
 }
 
-fn local_device(device: &str, path: &FieldPath, errors: &mut FieldErrors) {
-    if device.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid_str(path, device, "can not contain backsteps ('..')"));
-    }
-}
-
-fn resources(container: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let Some(resources) = container.at(&["resources"]) else { return };
-    let (mut huge, mut compute) = (false, false);
-    for list in ["limits", "requests"] {
-        for (name, amount) in resources.map_at(&[list]).into_iter().flat_map(|map| map.iter()) {
-            let at = path.child(list).key(name);
-            resource_name(name, &at, errors);
-            validation::quantity_not_negative(errors, &at, amount);
-            if list == "requests" {
-                request_within_limit(resources, name, amount, &path.child("requests"), errors);
-            }
-            if let Some(size) = name.strip_prefix("hugepages-") {
-                whole_pages(name, size, amount, &at, errors);
-            }
-            huge |= name.starts_with("hugepages-");
-            compute |= matches!(name, "cpu" | "memory");
-        }
-    }
-    if huge && !compute {
-        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
-    }
-    claims(resources, spec, &path.child("claims"), errors);
-}
-
-/// Huge pages come whole.
-fn whole_pages(name: &str, size: &str, amount: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let size = validation::quantity(&size.into()).map_or(0, |size| size.as_i64());
-    let wanted = validation::quantity(amount).map_or(0, |amount| amount.as_i64());
-    if size > 0 && wanted % size != 0 {
-        let shown = print::scalar_or(Some(amount), "");
-        let detail = format!("{shown} is not positive integer multiple of {name}");
-        errors.push(FieldError::invalid(path, amount, detail));
-    }
-}
-
-fn resource_name(name: &str, path: &FieldPath, errors: &mut FieldErrors) {
-    validation::qualified_name(errors, path, name);
-    let standard = ["cpu", "memory", "ephemeral-storage", "storage"];
-    if !name.contains('/') && !standard.contains(&name) && !name.starts_with("hugepages-") {
-        for detail in [
-            "must be a standard resource type or fully qualified",
-            "must be a standard resource for containers",
-        ] {
-            errors.push(FieldError::invalid_str(path, name, detail));
-        }
-    }
-}
-
-fn request_within_limit(
-    resources: &Value,
-    name: &str,
-    request: &Value,
-    path: &FieldPath,
+fn block_devices<'a>(
+    devices: &[Value],
+    mounts: &[Value],
+    known: impl Fn(&str) -> Option<&'a &'a Value>,
+    list: &FieldPath,
     errors: &mut FieldErrors,
 ) {
-    let limit = resources.at(&["limits", name]);
-    // What cannot be shared is requested in full.
-    let exact = name.contains('/') || name.starts_with("hugepages-");
-    let (Some(wanted), limit_amount) = (validation::quantity(request), limit.and_then(validation::quantity))
-    else {
-        return;
-    };
-    match (limit, limit_amount) {
-        (Some(limit), Some(most)) if exact && wanted != most => {
-            let detail = format!("must be equal to {name} limit of {}", print::scalar_or(Some(limit), ""));
-            errors.push(FieldError::invalid(path, request, detail));
+    let (mut names, mut points) = (BTreeSet::new(), BTreeSet::new());
+    for (i, device) in devices.iter().enumerate() {
+        let path = list.index(i);
+        let [name, point] = ["name", "devicePath"].map(|key| check::text(device, &[key]));
+        let [of_name, of_point] = ["name", "devicePath"].map(|key| path.child(key));
+        check::required(errors, &of_name, name);
+        if !name.is_empty() && !names.insert(name) {
+            errors.push(FieldError::invalid_str(&of_name, name, "must be unique"));
         }
-        (Some(limit), Some(most)) if !exact && wanted > most => {
-            let detail = format!(
-                "must be less than or equal to {name} limit of {}",
-                print::scalar_or(Some(limit), "")
-            );
-            errors.push(FieldError::invalid(path, request, detail));
-        }
-        (None, _) if exact => {
-            errors.push(FieldError::required(
-                &path.key(name),
-                "Limit must be set for non overcommitable resources",
-            ));
-        }
-        _ => {}
-    }
-}
-
-fn claims(resources: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let known: Vec<&str> =
-        spec.list_at(&["resourceClaims"]).iter().map(|claim| check::text(claim, &["name"])).collect();
-    let mut seen = BTreeSet::new();
-    for (i, claim) in resources.list_at(&["claims"]).iter().enumerate() {
-        let path = path.index(i);
-        let [name, request] = ["name", "request"].map(|key| check::text(claim, &[key]));
-        if name.is_empty() {
-            errors.push(FieldError::required(&path, ""));
-        } else if !seen.insert((name, request)) {
-            errors.push(FieldError::duplicate(&path, &name.into()));
-        } else if !known.contains(&name) {
-            let mut error = FieldError::not_found(&path, &name.into());
-            error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
-            if known.is_empty() {
-                error.detail.push_str(" which is empty");
+        match known(name) {
+            Some(volume)
+                if !["persistentVolumeClaim", "ephemeral"]
+                    .iter()
+                    .any(|key| present(volume, key).is_some()) =>
+            {
+                let detail =
+                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                errors.push(FieldError::invalid_str(&of_name, name, detail));
             }
-            errors.push(error);
+            Some(_) => {}
+            None => errors.push(FieldError::not_found(&of_name, &name.into())),
         }
-    }
-}
-
-fn resize_policy(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let mut seen = BTreeSet::new();
-    for (i, policy) in container.list_at(&["resizePolicy"]).iter().enumerate() {
-        let resource = check::text(policy, &["resourceName"]);
-        if !seen.insert(resource) {
-            errors.push(FieldError::duplicate(&path.index(i), &resource.into()));
+        check::required(errors, &of_point, point);
+        if points.contains(point) {
+            errors.push(FieldError::invalid_str(&of_point, point, "must be unique"));
         }
-        check::required_one_of(errors, path, resource, &["cpu", "memory"]);
-        let restart = check::text(policy, &["restartPolicy"]);
-        check::required_one_of(errors, path, restart, &["NotRequired", "RestartContainer"]);
-    }
-}
-
-fn restart_rules(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let rules = container.list_at(&["restartPolicyRules"]);
-    let policy = check::text(container, &["restartPolicy"]);
-    if !rules.is_empty() && policy.is_empty() {
-        let detail = "must specify restartPolicy when restart rules are used";
-        errors.push(FieldError::required(&path.child("restartPolicy"), detail));
-    }
-    if !policy.is_empty() {
-        let policies = ["Always", "OnFailure", "Never"];
-        check::one_of(errors, &path.child("restartPolicy"), policy, &policies);
-    }
-    for (i, rule) in rules.iter().enumerate() {
-        let path = path.child("restartPolicyRules").index(i);
-        let action = check::text(rule, &["action"]);
-        check::required_one_of(errors, &path.child("action"), action, &["Restart", "RestartAllContainers"]);
-        match rule.at(&["exitCodes"]).filter(|codes| !codes.is_null()) {
-            None => errors.push(FieldError::required(&path.child("exitCodes"), "must be specified")),
-            Some(codes) => {
-                let operator = check::text(codes, &["operator"]);
-                let path = path.child("exitCodes").child("operator");
-                check::required_one_of(errors, &path, operator, &["In", "NotIn"]);
-            }
+        if point.split('/').any(|part| part == "..") {
+            errors.push(FieldError::invalid_str(&of_point, point, "can not contain backsteps ('..')"));
+        } else {
+            points.insert(point);
         }
-    }
-}
-
-fn security(container: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    const TYPE: &str = "io.k8s.api.core.v1.SecurityContext";
-    let Some(context) = container.at(&["securityContext"]).filter(|context| !context.is_null()) else {
-        return;
-    };
-    for key in ["runAsUser", "runAsGroup"] {
-        id(errors, &path.child(key), context.int_at(&[key]));
-    }
-    if let Some(mount) = context.str_at(&["procMount"]) {
-        check::one_of(errors, &path.child("procMount"), mount, &["Default", "Unmasked"]);
-    }
-    profile(context, "seccompProfile", "seccomp", path, errors);
-    profile(context, "appArmorProfile", "apparmor", path, errors);
-    if context.bool_at(&["allowPrivilegeEscalation"]) == Some(false) {
-        let mut refuse = |detail: &str| {
-            let shown = crate::go_form::show(TYPE, Some(context));
-            errors.push(check::invalid_shown(path, shown, detail));
-        };
-        if context.bool_at(&["privileged"]) == Some(true) {
-            refuse("cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+        let mounted = |key: &str, text: &str| mounts.iter().any(|mount| mount.str_at(&[key]) == Some(text));
+        if mounted("name", name) {
+            errors.push(FieldError::invalid_str(&of_name, name, "must not already exist in volumeMounts"));
         }
-        let added = context.list_at(&["capabilities", "add"]);
-        if added.iter().any(|name| name.as_str() == Some("CAP_SYS_ADMIN")) {
-            refuse("cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+        if mounted("mountPath", point) {
+            let detail = "must not already exist as a path in volumeMounts";
+            errors.push(FieldError::invalid_str(&of_point, point, detail));
         }
-    }
-}
-
-/// Probes and hooks. Init containers have none, unless they keep running.
-fn life(container: &Value, init: bool, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let sidecar = super::pod_resources::is_sidecar(container);
-    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let Some(target) = container.at(&[name]).filter(|probe| !probe.is_null()) else { continue };
-        let path = path.child(name);
-        if init && !sidecar {
-            errors.push(FieldError::forbidden(
-                &path,
-                "may not be set for init containers without restartPolicy=Always",
-            ));
-            continue;
-        }
-        probe(target, &path, errors);
-        let successes = print::int(target, &["successThreshold"]);
-        if name != "readinessProbe" && successes != 1 {
-            errors.push(FieldError::invalid(&path.child("successThreshold"), &successes.into(), "must be 1"));
-        }
-    }
-    let Some(lifecycle) = container.at(&["lifecycle"]).filter(|lifecycle| !lifecycle.is_null()) else {
-        return;
-    };
-    let grace = spec.int_at(&["terminationGracePeriodSeconds"]);
-    for hook in ["postStart", "preStop"] {
-        if let Some(handler) = lifecycle.at(&[hook]).filter(|handler| !handler.is_null()) {
-            handler_type(handler, grace, &path.child("lifecycle").child(hook), errors);
-        }
-    }
-}
-
-fn probe(probe: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    handler_type(probe, None, path, errors);
-    for key in
-        ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
-    {
-        check::not_negative(errors, &path.child(key), probe.int_at(&[key]));
-    }
-    if let Some(seconds) = probe.int_at(&["terminationGracePeriodSeconds"]).filter(|seconds| *seconds <= 0) {
-        let path = path.child("terminationGracePeriodSeconds");
-        errors.push(FieldError::invalid(&path, &seconds.into(), "must be greater than 0"));
-    }
-}
-
-fn handler_type(handler: &Value, grace: Option<i64>, path: &FieldPath, errors: &mut FieldErrors) {
-    let mut count = 0;
-    for kind in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
-        let Some(action) = handler.at(&[kind]).filter(|action| !action.is_null()) else { continue };
-        count += 1;
-        let path = path.child(kind);
-        if count > 1 {
-            errors.push(FieldError::forbidden(&path, "may not specify more than 1 handler type"));
-            continue;
-        }
-        match kind {
-            "exec" if action.list_at(&["command"]).is_empty() => {
-                errors.push(FieldError::required(&path.child("command"), ""));
-            }
-            "httpGet" | "tcpSocket" => {
-                let none = Value::Int(0);
-                let port = action.at(&["port"]).unwrap_or(&none);
-                validation::port_number_or_name(errors, &path.child("port"), port);
-                if kind == "httpGet" {
-                    check::required(errors, &path.child("path"), check::text(action, &["path"]));
-                    let scheme = check::text(action, &["scheme"]);
-                    check::one_of(errors, &path.child("scheme"), scheme, &["HTTP", "HTTPS"]);
-                }
-            }
-            "grpc" => validation::port_number(errors, &path.child("port"), print::int(action, &["port"])),
-            "sleep" => sleep(action, grace, &path, errors),
-            _ => {}
-        }
-    }
-    if count == 0 {
-        errors.push(FieldError::required(path, "must specify a handler type"));
-    }
-}
-
-fn sleep(action: &Value, grace: Option<i64>, path: &FieldPath, errors: &mut FieldErrors) {
-    let seconds = print::int(action, &["seconds"]);
-    if let Some(grace) = grace.filter(|grace| seconds < 0 || seconds > *grace) {
-        let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
-        errors.push(FieldError::invalid(path, &seconds.into(), detail));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::object;
     use schema::Map;
 
-    fn faults(container: Map) -> Vec<String> {
-        let mut spec = Value::from(Map::from([("containers", vec![container])]));
+    fn faults_of(mut spec: Value) -> Vec<String> {
         crate::defaults::pod::pod(&mut spec);
+        let volumes = spec.list_at(&["volumes"]).iter().collect();
+        let pod = Pod { spec: &spec, volumes, claims: Vec::new() };
         let mut errors = Vec::new();
-        all(&spec, &FieldPath::root("spec"), &mut errors);
+        all(&pod, &FieldPath::root("spec"), &mut errors);
         errors.iter().map(ToString::to_string).collect()
     }
 
-    #[test]
-    fn a_container_has_a_name_and_an_image() {
-        assert!(faults(Map::from([("name", "c"), ("image", "i")])).is_empty());
-        assert_eq!(faults(Map::from([("name", "c")])), ["spec.containers[0].image: Required value"]);
-        assert_eq!(faults(Map::from([("image", "i")])), ["spec.containers[0].name: Required value"]);
+    fn faults(container: &str) -> Vec<String> {
+        let mut container = object(container);
+        for (key, value) in [("name", "c"), ("image", "i")] {
+            container.set_default(&[key], value);
+        }
+        let mut spec = Value::from(Map::from([("containers", vec![container])]));
+        spec.set(
+            &["volumes"],
+            vec![
+                Map::from([("name", Value::from("v")), ("emptyDir", Value::map())]),
+                Map::from([("name", Value::from("p")), ("persistentVolumeClaim", Value::map())]),
+            ],
+        );
+        faults_of(spec)
     }
 
     #[test]
-    fn requests_stay_within_limits() {
-        let resources = Map::from([
-            ("limits", Map::from([("memory", "256Mi")])),
-            ("requests", Map::from([("memory", "1Gi")])),
-        ]);
-        let container =
-            Map::from([("name", Value::from("c")), ("image", "i".into()), ("resources", resources.into())]);
+    fn containers_are_refused_for_what_is_wrong_with_them() {
+        for (json, expected) in [
+            ("{}", vec![]),
+            (r#"{"image":""}"#, vec!["spec.containers[0].image: Required value"]),
+            (
+                r#"{"ports":[{"containerPort":0},{"containerPort":65535},{"containerPort":65536}]}"#,
+                vec![
+                    "spec.containers[0].ports[0].containerPort: Required value",
+                    "spec.containers[0].ports[2].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive",
+                ],
+            ),
+            (
+                r#"{"ports":[{"containerPort":1,"hostPort":80},{"containerPort":2,"hostPort":80}]}"#,
+                vec![r#"spec.containers[0].ports[1].hostPort: Duplicate value: "TCP//80""#],
+            ),
+            (
+                r#"{"volumeMounts":[{"name":"v","mountPath":"/a"},{"name":"x","mountPath":"/a"}]}"#,
+                vec![
+                    r#"spec.containers[0].volumeMounts[1].name: Not found: "x""#,
+                    r#"spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/a": must be unique"#,
+                ],
+            ),
+            (
+                r#"{"volumeMounts":[{"name":"v","mountPath":"/a","recursiveReadOnly":"Enabled"}]}"#,
+                vec![
+                    "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is \
+                     true",
+                ],
+            ),
+            (
+                r#"{"volumeDevices":[{"name":"v","devicePath":"/a"}]}"#,
+                vec![
+                    "spec.containers[0].volumeDevices[0].name: Invalid value: \"v\": can only use volume source type of \
+                     PersistentVolumeClaim or Ephemeral for block mode",
+                ],
+            ),
+            (r#"{"volumeDevices":[{"name":"p","devicePath":"/a"}]}"#, vec![]),
+            (
+                r#"{"volumeDevices":[{"name":"p","devicePath":"/a"}],"volumeMounts":[{"name":"p","mountPath":"/b"}]}"#,
+                vec![
+                    "spec.containers[0].volumeMounts[0].name: Invalid value: \"p\": must not already exist in volumeDevices",
+                    "spec.containers[0].volumeDevices[0].name: Invalid value: \"p\": must not already exist in volumeMounts",
+                ],
+            ),
+        ] {
+            assert_eq!(faults(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn ephemeral_containers_have_no_ports_and_new_names() {
+        let spec = object(
+            r#"{"containers":[{"name":"c","image":"i"}],"ephemeralContainers":[{"name":"c","image":"i",
+                "ports":[{"containerPort":1}],"targetContainerName":"x"}]}"#,
+        );
         assert_eq!(
-            faults(container),
+            faults_of(spec),
             [
-                "spec.containers[0].resources.requests: Invalid value: \"1Gi\": must be less than or equal to memory limit of 256Mi"
+                "spec.ephemeralContainers[0].name: Duplicate value: \"c\"",
+                "spec.ephemeralContainers[0].targetContainerName: Not found: \"x\"",
+                "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
             ]
         );
     }
 
     #[test]
-    fn a_probe_does_one_thing() {
-        let container =
-            Map::from([("name", Value::from("c")), ("image", "i".into()), ("readinessProbe", Value::map())]);
-        assert_eq!(
-            faults(container),
-            ["spec.containers[0].readinessProbe: Required value: must specify a handler type"]
+    fn ports_in_the_hosts_network_are_the_hosts_ports() {
+        let spec = object(
+            r#"{"hostNetwork":true,"containers":[{"ports":[{"containerPort":1},{"containerPort":2,"hostPort":3}]}]}"#,
         );
-    }
-
-    #[test]
-    fn mounts_name_volumes_of_the_pod() {
-        let mount = Map::from([("name", "nope"), ("mountPath", "/x")]);
-        let container = Map::from([
-            ("name", Value::from("c")),
-            ("image", "i".into()),
-            ("volumeMounts", vec![mount].into()),
-        ]);
-        assert_eq!(faults(container), ["spec.containers[0].volumeMounts[0].name: Not found: \"nope\""]);
+        for (place, count) in [(Place::Pod, 2), (Place::Template, 1)] {
+            let mut errors = Vec::new();
+            host_network_ports(&spec, place, &FieldPath::root("spec"), &mut errors);
+            assert_eq!(errors.len(), count, "{errors:?}");
+        }
     }
 }

@@ -3,12 +3,14 @@
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
-use crate::{check, defaults};
+use crate::check;
 
 /// Fields of the pod's security context that mean nothing on Windows; those of
 /// the host stand in the pod spec itself.
-const POD: [(&[&str], &str); 12] = [
+const POD: [(&[&str], &str); 15] = [
+    (&["securityContext", "appArmorProfile"], "securityContext.appArmorProfile"),
     (&["securityContext", "seLinuxOptions"], "securityContext.seLinuxOptions"),
+    (&["hostUsers"], "hostUsers"),
     (&["hostPID"], "hostPID"),
     (&["hostIPC"], "hostIPC"),
     (&["securityContext", "seccompProfile"], "securityContext.seccompProfile"),
@@ -20,9 +22,11 @@ const POD: [(&[&str], &str); 12] = [
     (&["securityContext", "runAsGroup"], "securityContext.runAsGroup"),
     (&["securityContext", "supplementalGroups"], "securityContext.supplementalGroups"),
     (&["securityContext", "supplementalGroupsPolicy"], "securityContext.supplementalGroupsPolicy"),
+    (&["securityContext", "seLinuxChangePolicy"], "securityContext.seLinuxChangePolicy"),
 ];
 /// The same of a container's security context.
-const CONTAINER: [&str; 9] = [
+const CONTAINER: [&str; 10] = [
+    "appArmorProfile",
     "seLinuxOptions",
     "seccompProfile",
     "capabilities",
@@ -41,16 +45,20 @@ pub(super) fn operating_system(spec: &Value, path: &FieldPath, errors: &mut Fiel
     match name {
         "windows" => windows(spec, path, errors),
         "linux" => linux(spec, path, errors),
+        "" => errors.push(FieldError::required(&path.child("os").child("name"), "cannot be empty")),
         // The original names the struct, not its field.
-        _ => check::required_one_of(errors, &path.child("os"), name, &["linux", "windows"]),
+        _ => check::one_of(errors, &path.child("os"), name, &["linux", "windows"]),
     };
 }
 
 fn windows(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     const TEXT: &str = "cannot be set for a windows pod";
     for (at, name) in POD {
-        let value = spec.at(at);
-        if !defaults::is_empty(value) && value.and_then(Value::as_bool) != Some(false) {
+        // Some are numbers or switches that are there although they are zero or off.
+        let value = spec.at(at).filter(|value| !value.is_null());
+        let off = ["hostPID", "hostIPC"].contains(&name) && value.and_then(Value::as_bool) == Some(false);
+        let empty_list = value.and_then(Value::as_list).is_some_and(<[Value]>::is_empty);
+        if value.is_some() && !off && !empty_list {
             errors.push(FieldError::forbidden(&path.child(name), TEXT));
         }
     }
@@ -74,15 +82,21 @@ fn linux(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
 }
 
 fn security_contexts<'a>(spec: &'a Value, path: &FieldPath) -> Vec<(&'a Value, FieldPath)> {
-    let mut found = Vec::new();
-    for list in defaults::pod::CONTAINER_LISTS {
-        for (i, container) in spec.list_at(&[list]).iter().enumerate() {
-            if let Some(context) = container.at(&["securityContext"]) {
-                found.push((context, path.child(list).index(i).child("securityContext")));
-            }
-        }
-    }
-    found
+    let of = |(container, path): (&'a Value, FieldPath)| {
+        Some((container.at(&["securityContext"])?, path.child("securityContext")))
+    };
+    containers_of(spec, path).into_iter().filter_map(of).collect()
+}
+
+/// Every container of a pod spec with its path, in the order in which the original walks them.
+pub(super) fn containers_of<'a>(spec: &'a Value, path: &FieldPath) -> Vec<(&'a Value, FieldPath)> {
+    ["initContainers", "containers", "ephemeralContainers"]
+        .into_iter()
+        .flat_map(|list| {
+            let path = path.child(list);
+            spec.list_at(&[list]).iter().enumerate().map(move |(i, container)| (container, path.index(i)))
+        })
+        .collect()
 }
 
 #[cfg(test)]

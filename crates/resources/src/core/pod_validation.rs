@@ -1,5 +1,6 @@
-//! Validation of pods and pod templates: what concerns the pod as a whole.
-//! Containers are in `pod_containers`.
+//! Validation of new pods and of pod templates: what concerns the pod as a
+//! whole. Containers, volumes, affinity and security have files of their own,
+//! and so have changes (`pod_update`).
 
 use std::collections::BTreeSet;
 
@@ -7,10 +8,11 @@ use meta::validation::{
     is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, validate_annotations,
     validate_labels,
 };
-use meta::{FieldError, FieldErrors, FieldPath};
-use schema::{Map, Value};
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
+use schema::Value;
 
-use super::pod_containers;
+use super::rules::{ID_MAX, present};
+use super::{pod_affinity, pod_amounts, pod_containers, pod_os, pod_security, pod_volumes};
 use crate::{check, print, validation};
 
 /// Where a pod spec stands. Templates accept some things that pods refuse,
@@ -23,18 +25,15 @@ pub enum Place {
     Template,
 }
 
+/// Marks the copy of a pod that a kubelet runs on its own account.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+/// What it costs to delete a pod before others of its set.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// A new pod.
 pub(super) fn create(object: &Value) -> FieldErrors {
-    const MIRROR: &str = "kubernetes.io/config.mirror";
-    let mut errors = Vec::new();
+    let mut errors = metadata_and_spec(object);
     let path = FieldPath::root("spec");
-    let mirrored = meta::ObjectMeta::of(object).annotations().str(MIRROR);
-    if let Some(mirrored) = mirrored.filter(|_| check::text(object, &["spec", "nodeName"]).is_empty()) {
-        let path = FieldPath::root("metadata").child("annotations").key(MIRROR);
-        let detail = "must set spec.nodeName if mirror pod annotation is set";
-        errors.push(FieldError::invalid_str(&path, mirrored, detail));
-    }
-    spec(object.at(&["spec"]), &path, Place::Pod, &mut errors);
     if !object.list_at(&["spec", "ephemeralContainers"]).is_empty() {
         errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
     }
@@ -43,10 +42,83 @@ pub(super) fn create(object: &Value) -> FieldErrors {
         let detail = "cannot be set until all schedulingGates have been cleared";
         errors.push(FieldError::forbidden(&path.child("nodeName"), detail));
     }
+    if let Some(spec) = object.at(&["spec"]) {
+        let annotations = ObjectMeta::of(object).annotations();
+        pod_security::annotations_match_fields(annotations, spec, &path, &mut errors);
+    }
     errors
 }
 
-/// Labels and annotations of a template.
+/// What every pod must be, new or changed.
+pub(super) fn metadata_and_spec(object: &Value) -> FieldErrors {
+    let mut errors = Vec::new();
+    let path = FieldPath::root("spec");
+    annotations(object, &FieldPath::root("metadata").child("annotations"), &mut errors);
+    let Some(spec) = object.at(&["spec"]) else { return errors };
+    pod_spec(spec, ObjectMeta::of(object).name(), &path, Place::Pod, &mut errors);
+    if check::text(spec, &["serviceAccountName"]).is_empty() {
+        tokens_of_nobody(spec, &path, &mut errors);
+    }
+    pod_containers::untrimmed_images(spec, &path, &mut errors);
+    errors
+}
+
+/// Annotations that mean something; `object` has `metadata` and `spec`.
+pub(super) fn annotations(object: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let annotations = ObjectMeta::of(object).annotations();
+    if annotations.is_empty() {
+        return;
+    }
+    let empty = Value::map();
+    let spec = object.at(&["spec"]).unwrap_or(&empty);
+    if let Some(mirrored) = annotations.str(MIRROR)
+        && check::text(spec, &["nodeName"]).is_empty()
+    {
+        let detail = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(FieldError::invalid_str(&path.key(MIRROR), mirrored, detail));
+    }
+    if let Some(cost) = annotations.str(DELETION_COST)
+        && !is_cost(cost)
+    {
+        let detail = "must be a 32bit integer";
+        errors.push(FieldError::invalid_str(&path.key(DELETION_COST), cost, detail));
+    }
+    pod_security::annotations(annotations, spec, path, errors);
+}
+
+/// A number without a plus sign and without leading zeros.
+fn is_cost(text: &str) -> bool {
+    let starts_well = text == "0" || text.starts_with(|c: char| c == '-' || ('1'..='9').contains(&c));
+    starts_well && text.parse::<i32>().is_ok()
+}
+
+fn tokens_of_nobody(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    for (i, volume) in spec.list_at(&["volumes"]).iter().enumerate() {
+        for (j, source) in volume.list_at(&["projected", "sources"]).iter().enumerate() {
+            if present(source, "serviceAccountToken").is_some() {
+                let path = path.child("volumes").index(i).child("projected.sources").index(j);
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.push(FieldError::forbidden(&path.child("serviceAccountToken"), detail));
+            }
+        }
+    }
+}
+
+/// A template that pods are made from: labels, annotations and spec.
+pub fn template(template: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    template_metadata(template, path, errors);
+    annotations(template, &path.child("annotations"), errors);
+    let Some(spec) = template.at(&["spec"]) else { return };
+    let path = path.child("spec");
+    pod_spec(spec, "", &path, Place::Template, errors);
+    pod_security::annotations_match_fields(ObjectMeta::of(template).annotations(), spec, &path, errors);
+    if !spec.list_at(&["ephemeralContainers"]).is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), detail));
+    }
+}
+
+/// Labels and annotations of a template. The original leaves `metadata` out of their paths.
 pub fn template_metadata(template: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     if let Some(labels) = template.map_at(&["metadata", "labels"]) {
         errors.extend(validate_labels(labels, &path.child("labels")));
@@ -56,34 +128,54 @@ pub fn template_metadata(template: &Value, path: &FieldPath, errors: &mut FieldE
     }
 }
 
-/// A pod spec.
+/// A pod spec without a pod around it.
 pub fn spec(spec: Option<&Value>, path: &FieldPath, place: Place, errors: &mut FieldErrors) {
-    let Some(spec) = spec else { return };
-    super::pod_volumes::volumes(spec, &path.child("volumes"), errors);
+    if let Some(spec) = spec {
+        pod_spec(spec, "", path, place, errors);
+    }
+}
+
+/// A pod spec; `name` is the pod's, empty in templates.
+fn pod_spec(spec: &Value, name: &str, path: &FieldPath, place: Place, errors: &mut FieldErrors) {
+    let volumes = pod_volumes::volumes(spec, name, place, &path.child("volumes"), errors);
     resource_claims(spec, path, errors);
-    pod_containers::all(spec, path, errors);
+    let claims = spec.list_at(&["resourceClaims"]).iter().map(|claim| check::text(claim, &["name"]));
+    let claims = claims.filter(|name| !name.is_empty()).collect();
+    pod_containers::all(&pod_containers::Pod { spec, volumes, claims }, path, errors);
+    pod_amounts::pod(spec, &path.child("resources"), errors);
+    pod_containers::host_network_ports(spec, place, path, errors);
+    policies(spec, path, errors);
+    if let Some(selector) = spec.map_at(&["nodeSelector"]) {
+        errors.extend(validate_labels(selector, &path.child("nodeSelector")));
+    }
+    pod_security::pod(spec, path, errors);
+    pod_affinity::affinity(spec, &path.child("affinity"), errors);
+    dns_config(spec, &path.child("dnsConfig"), errors);
+    gates(spec, path, errors);
+    topology_spread(spec, &path.child("topologySpreadConstraints"), errors);
+    pod_security::host_processes(spec, path, errors);
+    host_users(spec, path, errors);
+    names(spec, path, errors);
+    tolerations(spec.list_at(&["tolerations"]), &path.child("tolerations"), errors);
+    host_aliases(spec, &path.child("hostAliases"), errors);
+    late_names(spec, path, errors);
+    if let Some(policy) = spec.str_at(&["preemptionPolicy"]) {
+        let policies = ["PreemptLowerPriority", "Never"];
+        check::required_one_of(errors, &path.child("preemptionPolicy"), policy, &policies);
+    }
+    if let Some(overhead) = present(spec, "overhead") {
+        pod_amounts::overhead(overhead, &path.child("overhead"), errors);
+    }
+    pod_os::operating_system(spec, path, errors);
+}
+
+fn policies(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     let restart = check::text(spec, &["restartPolicy"]);
     let restarts = ["Always", "OnFailure", "Never"];
     check::required_one_of(errors, &path.child("restartPolicy"), restart, &restarts);
     let dns = check::text(spec, &["dnsPolicy"]);
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     check::required_one_of(errors, &path.child("dnsPolicy"), dns, &policies);
-    if let Some(selector) = spec.map_at(&["nodeSelector"]) {
-        errors.extend(validate_labels(selector, &path.child("nodeSelector")));
-    }
-    security_context(spec, &path.child("securityContext"), errors);
-    super::pod_affinity::affinity(spec, &path.child("affinity"), errors);
-    dns_config(spec, dns, &path.child("dnsConfig"), errors);
-    gates(spec, path, errors);
-    topology_spread(spec, &path.child("topologySpreadConstraints"), errors);
-    host_users(spec, path, errors);
-    names(spec, path, errors);
-    tolerations(spec.list_at(&["tolerations"]), &path.child("tolerations"), errors);
-    host_aliases(spec, &path.child("hostAliases"), errors);
-    super::pod_os::operating_system(spec, path, errors);
-    if place == Place::Pod {
-        pod_containers::untrimmed_images(spec, path, errors);
-    }
 }
 
 fn resource_claims(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -99,121 +191,46 @@ fn resource_claims(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
                 errors.push(FieldError::duplicate(&path.child("name"), &name.into()));
             }
         }
-        let given = |key: &str| claim.at(&[key]).is_some_and(|value| !value.is_null());
-        let detail = match (given("resourceClaimName"), given("resourceClaimTemplateName")) {
-            (true, true) => {
-                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+        const NAMES: [&str; 2] = ["resourceClaimName", "resourceClaimTemplateName"];
+        let given = NAMES.map(|key| claim.str_at(&[key]));
+        let detail = match given {
+            [Some(_), Some(_)] => {
+                Some("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
             }
-            (false, false) => "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
-            _ => continue,
+            [None, None] => Some("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+            _ => None,
         };
-        errors.push(check::invalid_shown(&path, crate::go_form::show(TYPE, Some(claim)), detail));
-    }
-}
-
-/// Highest user or group id.
-const ID_MAX: i64 = i32::MAX as i64;
-
-/// A user or group id.
-pub(super) fn id(errors: &mut FieldErrors, path: &FieldPath, id: Option<i64>) {
-    if let Some(id) = id.filter(|id| !(0..=ID_MAX).contains(id)) {
-        let detail = format!("must be between 0 and {ID_MAX}, inclusive");
-        errors.push(FieldError::invalid(path, &id.into(), detail));
-    }
-}
-
-fn security_context(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let Some(context) = spec.at(&["securityContext"]) else { return };
-    for key in ["fsGroup", "runAsUser", "runAsGroup"] {
-        id(errors, &path.child(key), context.int_at(&[key]));
-    }
-    for (i, group) in context.list_at(&["supplementalGroups"]).iter().enumerate() {
-        id(errors, &path.child("supplementalGroups").index(i), group.as_int());
-    }
-    sysctls(context, &path.child("sysctls"), errors);
-    if let Some(policy) = context.str_at(&["fsGroupChangePolicy"]) {
-        check::one_of(errors, &path.child("fsGroupChangePolicy"), policy, &["Always", "OnRootMismatch"]);
-    }
-    profile(context, "seccompProfile", "seccomp", path, errors);
-    profile(context, "appArmorProfile", "apparmor", path, errors);
-}
-
-/// A seccomp or AppArmor profile; `word` names it in the text.
-pub(super) fn profile(
-    context: &Value,
-    key: &'static str,
-    word: &str,
-    path: &FieldPath,
-    errors: &mut FieldErrors,
-) {
-    let Some(profile) = context.at(&[key]).filter(|profile| !profile.is_null()) else { return };
-    let path = path.child(key);
-    let kind = check::text(profile, &["type"]);
-    let file = profile.str_at(&["localhostProfile"]);
-    check::required_one_of(errors, &path.child("type"), kind, &["Localhost", "RuntimeDefault", "Unconfined"]);
-    let path = path.child("localhostProfile");
-    match (kind, file) {
-        ("Localhost", None) => {
-            let label = if word == "seccomp" { "seccomp" } else { "AppArmor" };
-            errors.push(FieldError::required(&path, format!("must be set when {label} type is Localhost")));
+        if let Some(detail) = detail {
+            errors.push(check::invalid_shown(&path, crate::go_form::show(TYPE, Some(claim)), detail));
         }
-        (other, Some(file)) if other != "Localhost" => {
-            let label = if word == "seccomp" { "seccomp" } else { "AppArmor" };
-            errors.push(FieldError::invalid_str(
-                &path,
-                file,
-                format!("can only be set when {label} type is Localhost"),
-            ));
-        }
-        _ => {}
-    }
-}
-
-fn sysctls(context: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let mut seen = BTreeSet::new();
-    for (i, sysctl) in context.list_at(&["sysctls"]).iter().enumerate() {
-        let path = path.index(i).child("name");
-        let name = check::text(sysctl, &["name"]);
-        if !check::required(errors, &path, name) {
-            continue;
-        }
-        if !is_sysctl(name) {
-            let detail = "must have at most 253 characters and match regex \
-                          ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-            errors.push(FieldError::invalid_str(&path, name, detail));
-        }
-        // Slashes and dots are the same separator.
-        if !seen.insert(name.replace('/', ".")) {
-            errors.push(FieldError::duplicate(&path, &name.into()));
+        for (key, name) in NAMES.into_iter().zip(given) {
+            if let Some(name) = name {
+                check::messages(errors, &path.child(key), name, is_dns1123_subdomain(name));
+            }
         }
     }
-}
-
-fn is_sysctl(name: &str) -> bool {
-    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let good = |part: &str| {
-        let bytes = part.as_bytes();
-        let inner = |b: &u8| edge(*b) || matches!(b, b'-' | b'_');
-        bytes.first().is_some_and(|b| edge(*b))
-            && bytes.last().is_some_and(|b| edge(*b))
-            && bytes.iter().all(inner)
-    };
-    name.len() <= 253 && name.split(['.', '/']).all(good)
 }
 
 /// Name servers a resolver asks.
 const NAME_SERVERS_MAX: usize = 3;
+/// Domains a resolver searches.
+const SEARCHES_MAX: usize = 32;
+/// All of them in characters, with the spaces between.
+const SEARCH_CHARS_MAX: usize = 2048;
 
-fn dns_config(spec: &Value, policy: &str, path: &FieldPath, errors: &mut FieldErrors) {
-    let config = spec.at(&["dnsConfig"]).filter(|config| !config.is_null());
+fn dns_config(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let config = present(spec, "dnsConfig");
     let servers = config.map(|config| config.list_at(&["nameservers"])).unwrap_or_default();
-    if policy == "None" {
-        if config.is_none() {
-            errors.push(FieldError::required(path, "must provide `dnsConfig` when `dnsPolicy` is None"));
-        } else if servers.is_empty() {
-            let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            errors.push(FieldError::required(&path.child("nameservers"), detail));
-        }
+    if check::text(spec, &["dnsPolicy"]) == "None" && servers.is_empty() {
+        let (path, what) = match config {
+            None => (path.clone(), "must provide `dnsConfig` when `dnsPolicy` is None"),
+            Some(_) => (
+                path.child("nameservers"),
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            ),
+        };
+        errors.push(FieldError::required(&path, what));
+        return;
     }
     let Some(config) = config else { return };
     if servers.len() > NAME_SERVERS_MAX {
@@ -223,17 +240,7 @@ fn dns_config(spec: &Value, policy: &str, path: &FieldPath, errors: &mut FieldEr
     for (i, server) in servers.iter().enumerate() {
         validation::ip(errors, &path.child("nameservers").index(i), server.as_str().unwrap_or_default());
     }
-    for (i, search) in config.list_at(&["searches"]).iter().enumerate() {
-        let search = search.as_str().unwrap_or_default();
-        let bare = if search == "." { "" } else { search.strip_suffix('.').unwrap_or(search) };
-        if !bare.is_empty() && !is_search_domain(bare) {
-            let detail = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
-                          '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
-                          regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]\
-                          ([-_a-z0-9]*[a-z0-9])?)*')";
-            errors.push(FieldError::invalid_str(&path.child("searches").index(i), search, detail));
-        }
-    }
+    searches(config, &path.child("searches"), errors);
     for (i, option) in config.list_at(&["options"]).iter().enumerate() {
         if check::text(option, &["name"]).is_empty() {
             errors.push(FieldError::required(&path.child("options").index(i), "must not be empty"));
@@ -241,17 +248,45 @@ fn dns_config(spec: &Value, policy: &str, path: &FieldPath, errors: &mut FieldEr
     }
 }
 
+fn searches(config: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let searches = config.list_at(&["searches"]);
+    let mut refuse = |detail: String| {
+        errors.push(FieldError::invalid(path, &Value::List(searches.to_vec()), detail));
+    };
+    if searches.len() > SEARCHES_MAX {
+        refuse(format!("must not have more than {SEARCHES_MAX} search paths"));
+    }
+    let texts: Vec<&str> = searches.iter().filter_map(Value::as_str).collect();
+    if texts.join(" ").len() > SEARCH_CHARS_MAX {
+        refuse(format!(
+            "must not have more than {SEARCH_CHARS_MAX} characters (including spaces) in the search list"
+        ));
+    }
+    for (i, search) in texts.into_iter().enumerate().filter(|(_, search)| *search != ".") {
+        let bare = search.strip_suffix('.').unwrap_or(search);
+        if bare.len() > 253 {
+            errors.push(FieldError::invalid_str(&path.index(i), bare, "must be no more than 253 characters"));
+        }
+        if !is_search_domain(bare) {
+            let detail = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
+                          '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+                          regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]\
+                          ([-_a-z0-9]*[a-z0-9])?)*')";
+            errors.push(FieldError::invalid_str(&path.index(i), bare, detail));
+        }
+    }
+}
+
 /// A domain whose labels may hold underscores.
 fn is_search_domain(text: &str) -> bool {
     let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let good = |label: &str| {
+    text.split('.').all(|label| {
         let bytes = label.strip_prefix('_').unwrap_or(label).as_bytes();
         let inner = |b: &u8| edge(*b) || matches!(b, b'-' | b'_');
         bytes.first().is_some_and(|b| edge(*b))
             && bytes.last().is_some_and(|b| edge(*b))
             && bytes.iter().all(inner)
-    };
-    text.len() <= 253 && text.split('.').all(good)
+    })
 }
 
 fn gates(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
@@ -303,6 +338,11 @@ fn topology_spread(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
                 check::one_of(errors, &path.child(policy), text, &["Honor", "Ignore"]);
             }
         }
+        pod_affinity::label_keys(constraint, "matchLabelKeys", &path, errors);
+        for (i, key) in pod_affinity::keys_selected_twice(constraint) {
+            let detail = "exists in both matchLabelKeys and labelSelector";
+            errors.push(FieldError::invalid_str(&path.child("matchLabelKeys").index(i), key, detail));
+        }
         validation::label_selector(constraint.at(&["labelSelector"]), &path.child("labelSelector"), errors);
     }
 }
@@ -321,7 +361,7 @@ fn host_users(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     if spec.bool_at(&["hostUsers"]) != Some(false) {
         return;
     }
-    // The original writes one of the names as in Go.
+    // The original writes two of the names as in Go.
     for (key, name) in [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
         if spec.bool_at(&[key]) == Some(true) {
             errors.push(FieldError::forbidden(&path.child(name), "when `hostUsers` is false"));
@@ -329,29 +369,51 @@ fn host_users(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     }
 }
 
-type NameCheck = fn(&str) -> Vec<String>;
+type NameRule = fn(&str) -> Vec<String>;
 
-fn names(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let early: [(&str, NameCheck); 2] =
-        [("serviceAccountName", is_dns1123_subdomain), ("nodeName", is_dns1123_subdomain)];
-    let late: [(&str, NameCheck); 4] = [
-        ("hostname", is_dns1123_label),
-        ("subdomain", is_dns1123_label),
-        ("priorityClassName", is_dns1123_subdomain),
-        ("runtimeClassName", is_dns1123_subdomain),
-    ];
-    let check_name = |(key, rule): (&str, NameCheck), errors: &mut FieldErrors| {
+fn check_names(spec: &Value, names: &[(&str, NameRule)], path: &FieldPath, errors: &mut FieldErrors) {
+    for (key, rule) in names {
         let name = check::text(spec, &[key]);
         if !name.is_empty() {
             check::messages(errors, &path.child(key), name, rule(name));
         }
-    };
-    early.into_iter().for_each(|name| check_name(name, errors));
+    }
+}
+
+fn names(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let accounts: [(&str, NameRule); 2] =
+        [("serviceAccountName", is_dns1123_subdomain), ("nodeName", is_dns1123_subdomain)];
+    check_names(spec, &accounts, path, errors);
     if let Some(seconds) = spec.int_at(&["activeDeadlineSeconds"]).filter(|n| !(1..=ID_MAX).contains(n)) {
         let detail = format!("must be between 1 and {ID_MAX}, inclusive");
         errors.push(FieldError::invalid(&path.child("activeDeadlineSeconds"), &seconds.into(), detail));
     }
-    late.into_iter().for_each(|name| check_name(name, errors));
+    let hosts: [(&str, NameRule); 2] = [("hostname", is_dns1123_label), ("subdomain", is_dns1123_label)];
+    check_names(spec, &hosts, path, errors);
+    host_name_override(spec, &path.child("hostnameOverride"), errors);
+}
+
+/// Longest host name of a kernel in bytes.
+const HOST_NAME_MAX: usize = 64;
+
+fn host_name_override(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let Some(name) = spec.str_at(&["hostnameOverride"]) else { return };
+    check::messages(errors, path, name, is_dns1123_subdomain(name));
+    if name.len() > HOST_NAME_MAX {
+        errors.push(FieldError::too_long(path, HOST_NAME_MAX));
+    }
+    for other in ["setHostnameAsFQDN", "hostNetwork"] {
+        if spec.bool_at(&[other]) == Some(true) {
+            let detail = format!("may not be specified when `{other}` is true");
+            errors.push(FieldError::forbidden(path, detail));
+        }
+    }
+}
+
+fn late_names(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let classes: [(&str, NameRule); 2] =
+        [("priorityClassName", is_dns1123_subdomain), ("runtimeClassName", is_dns1123_subdomain)];
+    check_names(spec, &classes, path, errors);
 }
 
 /// Tolerations of a pod or a runtime class.
@@ -374,7 +436,11 @@ pub fn tolerations(list: &[Value], path: &FieldPath, errors: &mut FieldErrors) {
         }
         match operator {
             "Equal" | "" => {
-                check::messages(errors, &path.child("operator"), value, is_label_value(value));
+                let faults = is_label_value(value);
+                if !faults.is_empty() {
+                    let detail = faults.join(";");
+                    errors.push(FieldError::invalid_str(&path.child("operator"), value, detail));
+                }
             }
             "Exists" => {
                 if !value.is_empty() {
@@ -402,190 +468,96 @@ fn host_aliases(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     }
 }
 
-/// A changed pod: only a few fields may change.
-pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
-    let mut errors = Vec::new();
-    spec(object.at(&["spec"]), &FieldPath::root("spec"), Place::Pod, &mut errors);
-    let path = FieldPath::root("spec");
-    for list in ["containers", "initContainers"] {
-        let count = |pod: &Value| pod.list_at(&["spec", list]).len();
-        if count(object) != count(old) {
-            // What follows would only repeat this.
-            let detail = "pod updates may not add or remove containers";
-            errors.push(FieldError::forbidden(&path.child(list), detail));
-            return errors;
-        }
-    }
-    deadline(object, old, &path, &mut errors);
-    added_gates(object, old, &path, &mut errors);
-    added_tolerations(object, old, &path, &mut errors);
-    let gated = !old.list_at(&["spec", "schedulingGates"]).is_empty();
-    if gated {
-        added_node_selector(object, old, &path, &mut errors);
-    }
-    let (new, before) = (fixed_part(object, old, gated), fixed_part(old, old, gated));
-    if !check::same(Some(&new), Some(&before)) {
-        let detail = "pod updates may not change fields other than `spec.containers[*].image`,\
-                      `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions \
-                      to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it \
-                      was previously negative)";
-        errors.push(FieldError::forbidden(&path, detail));
-    }
-    errors
-}
-
-fn deadline(object: &Value, old: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let path = path.child("activeDeadlineSeconds");
-    let seconds = |pod: &Value| pod.int_at(&["spec", "activeDeadlineSeconds"]);
-    match (seconds(object), seconds(old)) {
-        (Some(new), Some(before)) if new > before => {
-            let detail = "must be less than or equal to previous value";
-            errors.push(FieldError::invalid(&path, &new.into(), detail));
-        }
-        (None, Some(_)) => {
-            let detail = "must not update from a positive integer to nil value";
-            errors.push(FieldError::invalid(&path, &Value::Null, detail));
-        }
-        _ => {}
-    }
-}
-
-fn added_gates(object: &Value, old: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let before: BTreeSet<&str> =
-        old.list_at(&["spec", "schedulingGates"]).iter().map(|gate| check::text(gate, &["name"])).collect();
-    for (i, gate) in object.list_at(&["spec", "schedulingGates"]).iter().enumerate() {
-        let name = check::text(gate, &["name"]);
-        if !before.contains(name) {
-            let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
-            errors.push(FieldError::forbidden(&path.child("schedulingGates").index(i).child("name"), detail));
-        }
-    }
-}
-
-fn added_tolerations(object: &Value, old: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let new = object.list_at(&["spec", "tolerations"]);
-    let without_seconds = |toleration: &Value| {
-        let mut toleration = toleration.clone();
-        toleration.remove(&["tolerationSeconds"]);
-        toleration
-    };
-    let kept = old
-        .list_at(&["spec", "tolerations"])
-        .iter()
-        .all(|toleration| new.iter().any(|other| without_seconds(other) == without_seconds(toleration)));
-    if !kept {
-        let detail = "existing toleration can not be modified except its tolerationSeconds";
-        errors.push(FieldError::forbidden(&path.child("tolerations"), detail));
-    }
-}
-
-fn added_node_selector(object: &Value, old: &Value, path: &FieldPath, errors: &mut FieldErrors) {
-    let empty = Map::new();
-    let new = object.map_at(&["spec", "nodeSelector"]);
-    let before = old.map_at(&["spec", "nodeSelector"]).unwrap_or(&empty);
-    if before.iter().any(|(key, value)| new.and_then(|new| new.get(key)) != Some(value)) {
-        let shown = new.map_or(Value::Null, |new| Value::Map(new.clone()));
-        let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
-        errors.push(FieldError::invalid(&path.child("nodeSelector"), &shown, detail));
-    }
-}
-
-/// The spec without what an update may change.
-fn fixed_part(object: &Value, old: &Value, gated: bool) -> Value {
-    let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
-    for list in ["containers", "initContainers"] {
-        for container in crate::defaults::items(&mut spec, list) {
-            container.remove(&["image"]);
-        }
-    }
-    for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-        spec.remove(&[field]);
-    }
-    let grace = |pod: &Value| pod.int_at(&["spec", "terminationGracePeriodSeconds"]);
-    if grace(old).is_some_and(|seconds| seconds < 0) && grace(object) == Some(1) {
-        spec.remove(&["terminationGracePeriodSeconds"]);
-    }
-    if gated {
-        spec.remove(&["nodeSelector"]);
-        spec.remove(&["affinity", "nodeAffinity"]);
-        if spec.map_at(&["affinity"]).is_some_and(Map::is_empty) {
-            spec.remove(&["affinity"]);
-        }
-    }
-    spec
-}
-
-/// A changed status.
-pub(super) fn status_update(object: &Value, old: &Value) -> FieldErrors {
-    let mut errors = Vec::new();
-    let path = FieldPath::root("status");
-    let nominated = check::text(object, &["status", "nominatedNodeName"]);
-    if !nominated.is_empty() {
-        check::messages(
-            &mut errors,
-            &path.child("nominatedNodeName"),
-            nominated,
-            is_dns1123_subdomain(nominated),
-        );
-    }
-    let class = |pod: &Value| check::text(pod, &["status", "qosClass"]).to_owned();
-    if !class(old).is_empty() && class(object) != class(old) {
-        let shown = Value::from(class(object));
-        errors.push(FieldError::invalid(&path.child("qosClass"), &shown, check::IMMUTABLE));
-    }
-    for (i, ip) in object.list_at(&["status", "podIPs"]).iter().enumerate() {
-        validation::ip(&mut errors, &path.child("podIPs").index(i), check::text(ip, &["ip"]));
-    }
-    errors
-}
-
-/// Changed ephemeral containers: they only grow in number.
-pub(super) fn ephemeral_containers_update(object: &Value, old: &Value) -> FieldErrors {
-    let mut errors = Vec::new();
-    let path = FieldPath::root("spec").child("ephemeralContainers");
-    pod_containers::ephemeral(
-        object.at(&["spec"]).unwrap_or(&Value::Null),
-        &FieldPath::root("spec"),
-        &mut errors,
-    );
-    let new = object.list_at(&["spec", "ephemeralContainers"]);
-    for container in old.list_at(&["spec", "ephemeralContainers"]) {
-        let name = check::text(container, &["name"]);
-        let Some((i, now)) = new.iter().enumerate().find(|(_, now)| check::text(now, &["name"]) == name)
-        else {
-            let detail = format!("existing ephemeral containers {name:?} may not be removed\n");
-            errors.push(FieldError::forbidden(&path, detail));
-            continue;
-        };
-        if !check::same(Some(now), Some(container)) {
-            let detail = format!("existing ephemeral containers {name:?} may not be changed\n");
-            errors.push(FieldError::forbidden(&path.index(i), detail));
-        }
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::object;
+    use schema::Map;
 
-    fn pod(image: &str, seconds: i64) -> Value {
-        let mut object = Value::map();
-        object.set(&["spec", "containers"], vec![Map::from([("name", "c"), ("image", image)])]);
-        object.set(&["spec", "activeDeadlineSeconds"], seconds);
-        crate::defaults::pod::pod(object.at_mut(&["spec"]).expect("just set"));
-        object
+    /// Faults of a new pod with these parts of a spec, beside its one container.
+    fn faults(metadata: &str, spec: &str) -> Vec<String> {
+        let mut pod = object(&format!(r#"{{"metadata":{metadata},"spec":{spec}}}"#));
+        let container = Map::from([("name", "c"), ("image", "i")]);
+        pod.set_default(&["spec", "containers"], vec![container]);
+        crate::defaults::pod::pod(pod.at_mut(&["spec"]).expect("just set"));
+        create(&pod).iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn images_and_a_shorter_deadline_may_change_and_nothing_else() {
-        let old = pod("a:1", 50);
-        assert_eq!(update(&pod("a:2", 20), &old), []);
-        let longer = update(&pod("a:1", 60), &old);
-        assert_eq!(longer[0].body(), "Invalid value: 60: must be less than or equal to previous value");
-        let mut moved = pod("a:1", 50);
-        moved.set(&["spec", "nodeName"], "n");
-        assert_eq!(update(&moved, &old)[0].field.as_str(), "spec");
+    fn pods_are_refused_for_what_is_wrong_with_them() {
+        let long = "a".repeat(64);
+        let label = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'";
+        for (json, expected) in [
+            ("{}", vec![]),
+            (r#"{"restartPolicy":"Sometimes"}"#, vec!["spec.restartPolicy: Unsupported value"]),
+            (r#"{"dnsPolicy":"None"}"#, vec!["spec.dnsConfig: Required value: must provide `dnsConfig`"]),
+            (
+                r#"{"dnsPolicy":"None","dnsConfig":{}}"#,
+                vec!["spec.dnsConfig.nameservers: Required value: must provide at least one"],
+            ),
+            (
+                r#"{"dnsConfig":{"nameservers":["1.1.1.1","1.1.1.2","1.1.1.3","1.1.1.4"]}}"#,
+                vec!["spec.dnsConfig.nameservers: Invalid value"],
+            ),
+            (r#"{"dnsConfig":{"searches":[".","_a.b.","x"]}}"#, vec![]),
+            (r#"{"dnsConfig":{"searches":["-"]}}"#, vec!["spec.dnsConfig.searches[0]: Invalid value: \"-\""]),
+            (r#"{"activeDeadlineSeconds":0}"#, vec!["spec.activeDeadlineSeconds: Invalid value: 0"]),
+            (r#"{"activeDeadlineSeconds":1}"#, vec![]),
+            (r#"{"hostname":"A"}"#, vec!["spec.hostname: Invalid value: \"A\""]),
+            (&format!(r#"{{"subdomain":"{long}"}}"#), vec!["spec.subdomain: Invalid value"]),
+            (
+                r#"{"hostUsers":false,"hostPID":true}"#,
+                vec!["spec.HostPID: Forbidden: when `hostUsers` is false"],
+            ),
+            (
+                r#"{"schedulingGates":[{"name":"a"},{"name":"a"}]}"#,
+                vec!["spec.schedulingGates[1]: Duplicate value: \"a\""],
+            ),
+            (
+                r#"{"schedulingGates":[{"name":"a"}],"nodeName":"n"}"#,
+                vec!["spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"],
+            ),
+            (
+                r#"{"tolerations":[{"key":"a","operator":"Equal","value":"a b"}]}"#,
+                vec!["spec.tolerations[0].operator: Invalid value: \"a b\": a valid label must be"],
+            ),
+            (
+                r#"{"resourceClaims":[{"name":"c"}]}"#,
+                vec!["spec.resourceClaims[0]: Invalid value: {\"Name\":\"c\""],
+            ),
+            (r#"{"preemptionPolicy":"X"}"#, vec!["spec.preemptionPolicy: Unsupported value: \"X\""]),
+            (r#"{"overhead":{"cpu":"-1"}}"#, vec!["spec.overhead.limits[cpu]: Invalid value: \"-1\""]),
+            (r#"{"os":{"name":""}}"#, vec!["spec.os.name: Required value: cannot be empty"]),
+            (r#"{"hostAliases":[{"ip":"x"}]}"#, vec!["spec.hostAliases[0].ip: Invalid value: \"x\""]),
+            (
+                r#"{"volumes":[{"name":"t","projected":{"sources":[{"serviceAccountToken":{"path":"t",
+                    "expirationSeconds":600}}]}}]}"#,
+                vec![
+                    "spec.volumes[0].projected.sources[0].serviceAccountToken: Forbidden: must not be specified when",
+                ],
+            ),
+        ] {
+            let found = faults("{}", json);
+            let agree = found.len() == expected.len()
+                && found.iter().zip(&expected).all(|(found, start)| found.starts_with(start));
+            assert!(agree, "{json}: {found:?}");
+        }
+        assert!(faults("{}", r#"{"hostname":"A"}"#)[0].contains(label));
+    }
+
+    #[test]
+    fn annotations_mean_something() {
+        for (json, count) in [
+            (r#"{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-5"}}"#, 0),
+            (r#"{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"+5"}}"#, 1),
+            (r#"{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"3000000000"}}"#, 1),
+            (r#"{"annotations":{"kubernetes.io/config.mirror":"x"}}"#, 1),
+            (r#"{"annotations":{"seccomp.security.alpha.kubernetes.io/pod":"x"}}"#, 1),
+            (r#"{"annotations":{"container.apparmor.security.beta.kubernetes.io/c":"unconfined"}}"#, 0),
+            (r#"{"annotations":{"container.apparmor.security.beta.kubernetes.io/x":"unconfined"}}"#, 1),
+        ] {
+            assert_eq!(faults(json, "{}").len(), count, "{json}");
+        }
     }
 
     #[test]
@@ -595,11 +567,5 @@ mod tests {
         tolerations(&[toleration.into()], &FieldPath::root("t"), &mut errors);
         assert_eq!(errors[0].field.as_str(), "t[0].operator");
         assert_eq!(errors.len(), 1);
-    }
-
-    #[test]
-    fn kernel_parameters_are_dotted_or_slashed() {
-        assert!(is_sysctl("net.ipv4/tcp_x"));
-        assert!(!is_sysctl("BAD name"));
     }
 }
