@@ -108,6 +108,24 @@ mod tests {
     }
 
     #[test]
+    fn anchors_in_anchors_cannot_blow_up() {
+        let open: String = (0..200).map(|i| format!("&a{i} [")).collect();
+        let yaml = format!("{open}{}{}", "x, ".repeat(100_000), "]".repeat(200));
+        assert!(
+            decode_any(yaml.as_bytes()).is_err_and(|error| error.to_string().contains("excessive aliasing"))
+        );
+    }
+
+    #[test]
+    fn keys_in_any_order_are_sorted_together() {
+        // One by one, each would move all that came before.
+        let keys: String = (0..100_000).rev().map(|i| format!("k{i:06}: 0\n")).collect();
+        let read = decode_any(keys.as_bytes()).expect("a mapping");
+        let map = read.as_map().expect("a mapping");
+        assert_eq!((map.len(), map.keys().next()), (100_000, Some("k000000")));
+    }
+
+    #[test]
     fn aliases_cannot_blow_up() {
         let mut yaml = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for i in 1..12 {

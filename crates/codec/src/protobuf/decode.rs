@@ -23,6 +23,18 @@ struct Decoder<'s> {
 /// Fields read so far, by index into the struct's fields.
 type Entries = Vec<(u16, Value)>;
 
+/// A map from its keys and values in the order they came, by turns. They are
+/// sorted together: one by one each would move all that belong behind it.
+fn map_of(keys_and_values: Value) -> Value {
+    let Value::List(parts) = keys_and_values else { return keys_and_values };
+    let mut parts = parts.into_iter();
+    let mut entries = Vec::with_capacity(parts.len() / 2);
+    while let (Some(Value::String(key)), Some(value)) = (parts.next(), parts.next()) {
+        entries.push((key, value));
+    }
+    Value::Map(entries.into_iter().collect())
+}
+
 impl<'s> Decoder<'s> {
     /// What stands inside the message of a value of type `ty`.
     fn message(&mut self, ty: TypeId, wire: Wire<'_>) -> Result<Value, DecodeError> {
@@ -38,6 +50,11 @@ impl<'s> Decoder<'s> {
                 let mut entries = Entries::new();
                 self.structure(fields, nodes, wire, &mut entries)?;
                 self.props = outer;
+                let is_map =
+                    |index: u16| matches!(schema.ty(fields[usize::from(index)].ty).kind, Kind::Map(_));
+                for (_, value) in entries.iter_mut().filter(|(index, _)| is_map(*index)) {
+                    *value = map_of(std::mem::take(value));
+                }
                 normal(schema, fields, entries)
             }
             Kind::List(item) => self.wrapped_list(*item, wire)?,
@@ -92,11 +109,11 @@ impl<'s> Decoder<'s> {
             }
             Kind::Map(item) => {
                 let (key, value) = self.entry(*item, content.bytes(number)?)?;
-                if !matches!(slot, Value::Map(_)) {
-                    *slot = Value::map();
+                if !matches!(slot, Value::List(_)) {
+                    *slot = Value::List(Vec::new());
                 }
-                if let Value::Map(map) = slot {
-                    map.insert(key, value);
+                if let Value::List(parts) = slot {
+                    parts.extend([Value::from(key), value]);
                 }
             }
             _ => *slot = self.value(field.ty, number, content)?,

@@ -7,11 +7,11 @@
 use super::resolve::{self, Resolved};
 use crate::{DEPTH_MAX, DecodeError, StrictError};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
-use schema::{Map, Value};
-use std::collections::HashMap;
+use schema::Value;
+use std::collections::{BTreeMap, HashMap};
 
-/// How much aliases may add to a document, in bytes of content plus
-/// [`NODE_COST`] per node. A request body is smaller.
+/// How much aliases may add to a document, and anchors may keep for them, in
+/// bytes of content plus [`NODE_COST`] per node. A request body is smaller.
 const ALIAS_BUDGET: usize = 10_000_000;
 /// What a node counts beside its text.
 const NODE_COST: usize = 32;
@@ -57,6 +57,8 @@ struct Builder {
     anchors: HashMap<usize, Anchored>,
     /// What aliases have added so far.
     aliased: usize,
+    /// What has been kept for aliases so far: anchors in anchors keep the same again.
+    anchored: usize,
     duplicates: Vec<(usize, String)>,
 }
 
@@ -69,7 +71,8 @@ struct Open {
 enum Content {
     List(Vec<Value>),
     Mapping {
-        map: Map,
+        /// A tree: in a sorted list each key that comes late but belongs in front would move all others.
+        map: BTreeMap<String, Value>,
         /// The key that waits for its value, with its line.
         key: Option<(MapKey, usize)>,
     },
@@ -103,7 +106,7 @@ impl Builder {
             }
             Event::SequenceStart(anchor, _) => self.enter(anchor, Content::List(Vec::new()))?,
             Event::MappingStart(anchor, _) => {
-                self.enter(anchor, Content::Mapping { map: Map::new(), key: None })?;
+                self.enter(anchor, Content::Mapping { map: BTreeMap::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.leave(line)?,
             Event::Alias(anchor) => self.alias(anchor, line)?,
@@ -128,7 +131,7 @@ impl Builder {
         let Some(Open { anchor, content }) = self.open.pop() else { return Ok(()) };
         let value = match content {
             Content::List(items) => Value::List(items),
-            Content::Mapping { map, .. } => Value::Map(map),
+            Content::Mapping { map, .. } => Value::Map(map.into_iter().collect()),
         };
         self.add(value, anchor, line)
     }
@@ -139,7 +142,7 @@ impl Builder {
         };
         self.aliased += anchored.cost;
         if self.aliased > ALIAS_BUDGET {
-            return Err(DecodeError::Yaml("yaml: document contains excessive aliasing".into()));
+            return Err(excessive_aliasing());
         }
         if self.open.len() + anchored.depth > DEPTH_MAX {
             return Err(DecodeError::TooDeep);
@@ -162,6 +165,10 @@ impl Builder {
     fn add(&mut self, value: Value, anchor: usize, line: usize) -> Result<(), DecodeError> {
         if anchor > 0 {
             let (cost, depth) = measure(&value);
+            self.anchored += cost;
+            if self.anchored > ALIAS_BUDGET {
+                return Err(excessive_aliasing());
+            }
             self.anchors.insert(anchor, Anchored { value: value.clone(), cost, depth });
         }
         if self.expects_key() {
@@ -182,7 +189,17 @@ impl Builder {
     }
 }
 
-fn insert(map: &mut Map, name: String, value: Value, line: usize, duplicates: &mut Vec<(usize, String)>) {
+fn excessive_aliasing() -> DecodeError {
+    DecodeError::Yaml("yaml: document contains excessive aliasing".into())
+}
+
+fn insert(
+    map: &mut BTreeMap<String, Value>,
+    name: String,
+    value: Value,
+    line: usize,
+    duplicates: &mut Vec<(usize, String)>,
+) {
     if map.contains_key(&name) {
         duplicates.push((line, name.clone()));
     }
@@ -191,7 +208,7 @@ fn insert(map: &mut Map, name: String, value: Value, line: usize, duplicates: &m
 
 /// `<<` takes a mapping or a list of mappings, of which the first wins.
 fn merge(
-    map: &mut Map,
+    map: &mut BTreeMap<String, Value>,
     value: Value,
     line: usize,
     duplicates: &mut Vec<(usize, String)>,
@@ -277,6 +294,7 @@ fn syntax_error(error: &ScanError) -> DecodeError {
     let from_parser = info.starts_with("did not find expected <") || info.starts_with("while parsing a ");
     let line = error.marker().line() - usize::from(from_parser && error.marker().line() > 0);
     let problem = match info.strip_prefix("while ").and_then(|rest| rest.split_once(", ")) {
+        Some((_, "expected ',' or ']'")) => "did not find expected ',' or ']'",
         Some((_, problem)) => problem,
         None if info.starts_with("tab") => "found character that cannot start any token",
         None => info,
