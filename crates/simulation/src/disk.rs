@@ -37,8 +37,28 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// What goes wrong with one operation of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and has done nothing. Of a sync: what it should have made durable is lost or torn.
+    Error,
+    /// A write fails and has written a part.
+    ShortWrite,
+    /// A bit of a write is flipped on its way to the disk, which notices nothing.
+    FlippedBit,
+    /// The power goes: it and all later ones fail until [`Simulation::crash`](crate::Simulation::crash),
+    /// and what was not synced is lost, torn or there.
+    PowerLoss,
+}
+
 #[derive(Default)]
 struct State {
+    /// Operations that change something so far.
+    changes: u64,
+    /// The operation that goes wrong, counted from 1, and how.
+    fault: Option<(u64, Fault)>,
+    fault_happened: bool,
+    power_is_off: bool,
     /// Counts crashes. Files opened before one are dead.
     generation: u64,
     names: BTreeMap<PathBuf, u64>,
@@ -158,6 +178,25 @@ impl SimulatedDisk {
         self.0.state.lock().failing_writes = count;
     }
 
+    /// Lets one operation go wrong: the one after which [`SimulatedDisk::changes`] is `change`.
+    /// A fault that does not go with that operation does not happen.
+    pub fn inject(&self, change: u64, fault: Fault) {
+        let mut state = self.0.state.lock();
+        state.fault = Some((change, fault));
+        state.fault_happened = false;
+    }
+
+    /// True once the injected fault has happened.
+    pub fn fault_happened(&self) -> bool {
+        self.0.state.lock().fault_happened
+    }
+
+    /// How many operations that change something there were so far: writes, syncs,
+    /// changes of length, new files, renames, removals and syncs of folders.
+    pub fn changes(&self) -> u64 {
+        self.0.state.lock().changes
+    }
+
     /// Flips a bit of a file, as a failing disk might. Returns false if there is no such byte.
     pub fn flip_bit(&self, path: &Path, offset: u64) -> bool {
         let mut state = self.0.state.lock();
@@ -177,6 +216,7 @@ impl SimulatedDisk {
         let mut state = self.0.state.lock();
         let state = &mut *state;
         state.generation += 1;
+        state.power_is_off = false;
         state.locks.clear();
         let kept = random.below(state.unsynced_names.len() as u64 + 1) as usize;
         for change in &state.unsynced_names[..kept] {
@@ -222,7 +262,31 @@ impl Inner {
     }
 }
 
+fn failed(fault: Fault) -> io::Error {
+    io::Error::other(format!("simulated {fault:?}"))
+}
+
 impl State {
+    /// Counts an operation that changes something; the fault that befalls it.
+    fn change(&mut self, takes: &[Fault]) -> Option<Fault> {
+        if self.power_is_off {
+            return Some(Fault::PowerLoss);
+        }
+        self.changes += 1;
+        let (_, fault) = self.fault.filter(|(at, fault)| *at == self.changes && takes.contains(fault))?;
+        self.fault_happened = true;
+        self.power_is_off = fault == Fault::PowerLoss;
+        Some(fault)
+    }
+
+    /// The same for operations that are done or not done.
+    fn change_whole(&mut self) -> io::Result<()> {
+        match self.change(&[Fault::Error, Fault::PowerLoss]) {
+            None => Ok(()),
+            Some(fault) => Err(failed(fault)),
+        }
+    }
+
     fn change_names(&mut self, path: &Path, removed: Option<&Path>, added: Option<(&Path, u64)>) {
         let change = NameChange {
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
@@ -257,6 +321,7 @@ impl Disk for SimulatedDisk {
         let open = |state: &mut State| {
             let file = match state.file(path) {
                 Err(_) if create => {
+                    state.change_whole()?;
                     let file = state.next_file;
                     state.next_file += 1;
                     state.files.insert(file, Content::default());
@@ -274,6 +339,7 @@ impl Disk for SimulatedDisk {
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let rename = |state: &mut State| {
             let file = state.file(from)?;
+            state.change_whole()?;
             state.change_names(to, Some(from), Some((to, file)));
             Ok(())
         };
@@ -283,6 +349,7 @@ impl Disk for SimulatedDisk {
     async fn remove(&self, path: &Path) -> io::Result<()> {
         let remove = |state: &mut State| {
             state.file(path)?;
+            state.change_whole()?;
             state.change_names(path, Some(path), None);
             Ok(())
         };
@@ -291,6 +358,7 @@ impl Disk for SimulatedDisk {
 
     async fn sync_folder(&self, path: &Path) -> io::Result<()> {
         let sync = |state: &mut State| {
+            state.change_whole()?;
             let State { unsynced_names, durable_names, .. } = state;
             unsynced_names.retain(|change| {
                 let synced = change.folder == path;
@@ -350,6 +418,10 @@ impl SimulatedFile {
         self.disk.act(what, us_max, Some(self.generation), act).await
     }
 
+    fn change(&self, takes: &[Fault]) -> Option<Fault> {
+        self.disk.state.lock().change(takes)
+    }
+
     fn fails(&self, counter: impl FnOnce(&mut State) -> &mut u64) -> bool {
         let mut state = self.disk.state.lock();
         let left = counter(&mut state);
@@ -376,21 +448,40 @@ impl DiskFile for SimulatedFile {
 
     async fn write_at(&self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
         let mut bytes = parts.concat();
-        let fails = self.fails(|state| &mut state.failing_writes);
-        if fails {
-            bytes.truncate(self.disk.random.below(bytes.len() as u64 + 1) as usize);
+        let mut fault = self.change(&[Fault::Error, Fault::ShortWrite, Fault::FlippedBit, Fault::PowerLoss]);
+        if self.fails(|state| &mut state.failing_writes) {
+            fault = Some(Fault::ShortWrite);
         }
+        let random = &self.disk.random;
+        match fault {
+            Some(Fault::Error) => return Err(failed(Fault::Error)),
+            Some(Fault::ShortWrite) => {
+                // Up to a boundary of the disk's sectors, in any number of them.
+                let end = offset as usize + random.below(bytes.len() as u64 + 1) as usize;
+                bytes.truncate((end / SECTOR_BYTES * SECTOR_BYTES).saturating_sub(offset as usize));
+            }
+            Some(Fault::FlippedBit) if !bytes.is_empty() => {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << random.below(8);
+            }
+            _ => {}
+        }
+        let fault = fault.filter(|fault| *fault != Fault::FlippedBit);
         let write = |content: &mut Content| {
             content.change(Change::Write { offset: offset as usize, bytes });
-            if fails { Err(io::Error::other("simulated failure of a write")) } else { Ok(()) }
+            fault.map_or(Ok(()), |fault| Err(failed(fault)))
         };
         self.act("write", OPERATION_US_MAX, write).await
     }
 
     async fn sync(&self) -> io::Result<()> {
+        let fault = self.change(&[Fault::Error, Fault::PowerLoss]);
         let fails = self.fails(|state| &mut state.failing_syncs);
         let sync = |content: &mut Content| {
-            if fails {
+            if fault == Some(Fault::PowerLoss) {
+                return Err(failed(Fault::PowerLoss));
+            }
+            if fails || fault.is_some() {
                 content.lose(&self.disk.random);
                 return Err(io::Error::other("simulated failure of a sync"));
             }
@@ -401,6 +492,9 @@ impl DiskFile for SimulatedFile {
     }
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
+        if let Some(fault) = self.change(&[Fault::Error, Fault::PowerLoss]) {
+            return Err(failed(fault));
+        }
         let cut = |content: &mut Content| {
             content.change(Change::Length(length as usize));
             Ok(())
@@ -409,6 +503,9 @@ impl DiskFile for SimulatedFile {
     }
 
     async fn allocate(&self, length: u64) -> io::Result<()> {
+        if let Some(fault) = self.change(&[Fault::Error, Fault::PowerLoss]) {
+            return Err(failed(fault));
+        }
         let extend = |content: &mut Content| {
             if content.seen.len() < length as usize {
                 content.change(Change::Length(length as usize));

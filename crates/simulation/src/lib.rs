@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use environment::Environment;
 
-pub use crate::disk::SimulatedDisk;
+pub use crate::disk::{Fault, SimulatedDisk};
 
 use crate::executor::Executor;
 use crate::random::Seeded;

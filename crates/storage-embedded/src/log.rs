@@ -74,7 +74,12 @@ impl Log {
         }
         let frame: Bytes = frame.finish(self.next_frame, self.segment.salt);
         self.reserve(self.segment.end + bytes).await?;
-        self.segment.file.write_at(self.segment.end, &[frame]).await?;
+        if let Err(error) = self.segment.file.write_at(self.segment.end, &[frame]).await {
+            // A part of the frame may be there. If it cannot be cut off, whoever
+            // opens the folder has to judge it.
+            let _ = self.segment.file.set_len(self.segment.end).await;
+            return Err(error);
+        }
         self.segment.file.sync().await?;
         self.segment.end += bytes;
         self.next_frame += 1;

@@ -354,9 +354,30 @@ impl LogEnd {
                 "a part of the log is unreadable, and more follows",
             ));
         }
+        if !may_be_interrupted(rest, self.end as usize, self.header.salt) {
+            return Err(OpenError::damaged(path, self.end, "the last write to the log is unreadable"));
+        }
         self.torn = true;
         Ok(self)
     }
+}
+
+/// What the disk writes as a whole or not at all, at least.
+const SECTOR_BYTES: usize = 512;
+
+/// True if `rest`, which begins at `at` of the file and is no whole frame, may be
+/// the part of a frame that a crash let through. Some sector of it is then as
+/// it was before, and behind the end of the log that is zeros; a frame all of
+/// whose sectors arrived was whole once, and has been damaged since.
+fn may_be_interrupted(rest: &[u8], at: usize, salt: u64) -> bool {
+    let written = match FrameHeader::decode(rest, salt) {
+        Some(header) => FRAME_HEADER_BYTES + header.length as usize,
+        None => FRAME_HEADER_BYTES,
+    };
+    let Some(written) = rest.get(..written) else { return true };
+    let first = (SECTOR_BYTES - at % SECTOR_BYTES).min(written.len());
+    let (first, others) = written.split_at(first);
+    std::iter::once(first).chain(others.chunks(SECTOR_BYTES)).any(|part| part.iter().all(|&byte| byte == 0))
 }
 
 /// The frame at `at`, without padding, if it is whole and has the right number.

@@ -281,14 +281,44 @@ async fn written(folder: &Path, count: usize) -> (PathBuf, Vec<usize>) {
 async fn a_torn_last_write_is_cut_and_the_rest_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (path, frames) = written(folder.path(), 3).await;
-    let mut content = fs::read(&path).unwrap();
-    content[frames[2] + 40] ^= 1;
-    fs::write(&path, content).unwrap();
     let store = open(folder.path()).await;
-    assert_eq!(store.status().await.unwrap().revision, Revision(3));
-    assert_eq!(set(&store, "/a", b"again").await, Revision(4));
+    let last = frames[2] + 72;
+    set(&store, "/b", &[7; 3000]).await;
     store.close().await;
-    assert_eq!(open(folder.path()).await.status().await.unwrap().revision, Revision(4));
+    let whole = fs::read(&path).unwrap();
+    assert!(whole[last..].starts_with(b"PFrm"));
+    // The crash let every sector through but one.
+    for sector in [0, 512, 1024, 3072] {
+        let mut content = whole.clone();
+        content[sector.max(last)..sector + 512].fill(0);
+        fs::write(&path, content).unwrap();
+        let store = open(folder.path()).await;
+        assert_eq!(store.status().await.unwrap().revision, Revision(4), "without the sector at {sector}");
+        assert_eq!(set(&store, "/a", b"again").await, Revision(5));
+        store.close().await;
+        assert_eq!(open(folder.path()).await.status().await.unwrap().revision, Revision(5));
+    }
+}
+
+/// All of it arrived, so it was acknowledged: to cut it would be to lose it in silence.
+#[tokio::test]
+async fn a_flipped_bit_in_the_last_write_is_refused_and_can_be_repaired() {
+    for byte in [0, 6, 22, 30, 50] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, frames) = written(folder.path(), 3).await;
+        let mut content = fs::read(&path).unwrap();
+        content[frames[2] + byte] ^= 1;
+        fs::write(&path, &content).unwrap();
+        let error = try_open(folder.path()).await.err().unwrap();
+        assert!(
+            matches!(&error, OpenError::Damaged { offset, .. } if *offset == frames[2] as u64),
+            "{error}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), content);
+        let repaired = repair(&real::environment(), folder.path()).await.unwrap();
+        assert_eq!((repaired.revision, repaired.set_aside.len()), (Revision(3), 1));
+        assert_eq!(open(folder.path()).await.status().await.unwrap().revision, Revision(3));
+    }
 }
 
 #[tokio::test]
