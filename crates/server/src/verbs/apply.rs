@@ -104,6 +104,7 @@ impl UpdatedObject for Apply<'_> {
             Face::Scale => self.rescaled(context, old)?,
         };
         self.report(context)?;
+        self.match_identity(old)?;
         Ok(object)
     }
 
@@ -115,13 +116,28 @@ impl UpdatedObject for Apply<'_> {
 impl Apply<'_> {
     fn match_kind(&self, gvk: &GroupVersionKind) -> Result<(), ApiError> {
         let text = |key| self.configuration.get(key).and_then(Value::as_str).unwrap_or_default();
-        let version = GroupVersion::parse(text("apiVersion")).unwrap_or_else(|| GroupVersion::new("", ""));
-        let kind = text("kind");
+        // A version that makes no sense leaves nothing of the kind either.
+        let parsed = GroupVersion::parse(text("apiVersion")).map(|version| (version, text("kind")));
+        let (version, kind) = parsed.unwrap_or_else(|| (GroupVersion::new("", ""), ""));
         if version == gvk.group_version() && kind == gvk.kind {
             return Ok(());
         }
         let text = format!("invalid object type: {}/{}, Kind={kind}", version.group, version.version);
         Err(ApiError::BadRequest(text))
+    }
+
+    /// Who names a uid means an object that is there.
+    fn match_identity(&self, old: &Value) -> Result<(), ApiError> {
+        let uid = meta::ObjectMeta::of(&self.configuration).uid();
+        if uid.is_empty() || !meta::ObjectMeta::of(old).uid().is_empty() {
+            return Ok(());
+        }
+        let why = "and no existing object was found";
+        Err(ApiError::Conflict {
+            resource: self.target.resource.definition.group_resource(),
+            name: self.target.name.clone(),
+            message: format!("uid mismatch: the provided object specified uid {uid}, {why}"),
+        })
     }
 
     /// The live object with the configuration in it, in the stored version.
@@ -151,11 +167,14 @@ impl Apply<'_> {
     ) -> Result<Value, ApiError> {
         let resource = &self.target.resource;
         let decoded = if encode::is_custom(resource) {
-            codec::custom::normal(document.clone(), None)
+            codec::custom::normal(document.clone(), None).map_err(|error| error.to_string())
         } else {
-            codec::json::typed(&resource.schema, resource.ty, document, None)
+            codec::json::typed(&resource.schema, resource.ty, document, None).map_err(|error| {
+                let words = patch::strategic::unconvertible(&resource.schema, resource.ty, document);
+                words.unwrap_or_else(|| error.to_string())
+            })
         };
-        let mut object = decoded.map_err(|error| self.unconvertible(gvk, &error.to_string()))?;
+        let mut object = decoded.map_err(|error| self.unconvertible(gvk, &error))?;
         match_name(&object, &self.target.name)?;
         match_namespace(&mut object, &context.namespace).map_err(|failure| match failure {
             Failure::Api(error) => error,

@@ -63,7 +63,9 @@ fn patch_type<'a>(exchange: &'a Exchange, target: &Target) -> Result<&'a str, Fa
     match media_type {
         JSON_PATCH | MERGE_PATCH | APPLY_PATCH => Ok(media_type),
         STRATEGIC_MERGE_PATCH if !custom => Ok(media_type),
-        _ if custom => Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH, APPLY_PATCH].into_iter())),
+        _ if custom => {
+            Err(Failure::unsupported_media_type([JSON_PATCH, MERGE_PATCH, APPLY_PATCH].into_iter()))
+        }
         _ => Err(Failure::RouteUnsupportedMediaType),
     }
 }
@@ -168,9 +170,7 @@ impl Patched<'_> {
             } else {
                 codec::json::typed(schema, ty, patched, schema_errors)
             };
-            typed.map_err(|error| {
-                patch::undecodable(&self.shown(patched), self.in_words(&error.to_string()))
-            })?
+            typed.map_err(|error| patch::undecodable(&self.shown(patched), self.in_words(patched, &error)))?
         };
         let mut strict = self.strict.clone();
         strict.extend(found.iter().map(ToString::to_string));
@@ -207,13 +207,13 @@ impl Patched<'_> {
     }
 
     /// Strategic patches are converted, not decoded, and fail in other words.
-    fn in_words<'t>(&self, text: &'t str) -> &'t str {
-        let list_expected =
-            text.starts_with("json: cannot unmarshal object into") && text.contains(" of type []");
-        match &self.patch {
-            Patch::Strategic(_) if list_expected => "cannot restore slice from map",
-            Patch::Strategic(_) | Patch::Json(_) | Patch::Merge(_) => text,
-        }
+    fn in_words(&self, patched: &Value, error: &codec::DecodeError) -> String {
+        let (schema, ty) = self.face.ty(&self.target.resource);
+        let words = match &self.patch {
+            Patch::Strategic(_) => patch::strategic::unconvertible(schema, ty, patched),
+            Patch::Json(_) | Patch::Merge(_) => None,
+        };
+        words.unwrap_or_else(|| error.to_string())
     }
 }
 
