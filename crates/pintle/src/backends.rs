@@ -17,7 +17,7 @@ use meta::Revision;
 use storage::Compactor;
 use storage::backend::{Backend, RangeRequest};
 use storage_embedded::{EmbeddedBackend, EmbeddedOptions};
-use storage_etcd::{EtcdBackend, EtcdOptions, EtcdTls, HealthProbe};
+use storage_etcd::{EtcdBackend, EtcdOptions, EtcdTls, HealthProbe, TlsRenewal};
 
 use crate::flags::{EtcdFlags, StorageFlags};
 
@@ -205,8 +205,16 @@ async fn connect(
     servers: &[String],
     compaction_interval: Duration,
 ) -> anyhow::Result<Place> {
-    let options =
-        EtcdOptions { endpoints: servers.to_vec(), tls: etcd_tls(flags)?, ..EtcdOptions::default() };
+    let tls = etcd_tls(flags)?;
+    // As with the original, certificates may be renewed while the server runs.
+    let tls_renewal = tls.is_some().then(|| {
+        let flags = flags.clone();
+        let read =
+            move || etcd_tls(&flags).map(Option::unwrap_or_default).map_err(|error| format!("{error:#}"));
+        TlsRenewal(Arc::new(read))
+    });
+    let endpoints = servers.to_vec();
+    let options = EtcdOptions { endpoints, tls, tls_renewal, ..EtcdOptions::default() };
     let backend = Arc::new(EtcdBackend::open(environment.clone(), options).await?);
     await_answer(environment, backend.as_ref(), servers).await?;
     let compactor = Compactor::start_shared(backend.clone(), environment, compaction_interval);

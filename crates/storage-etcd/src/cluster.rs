@@ -6,6 +6,7 @@
 //! cluster. Connections are made when they are first needed and made again
 //! when they break. Knows nothing of what the requests mean.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use environment::Environment;
 use futures::future::{Either, select};
 use http::uri::PathAndQuery;
+use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
@@ -41,6 +43,9 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
+/// Between two looks for renewed certificates.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where etcd is and how to talk to it.
 #[derive(Clone, Debug)]
 pub struct EtcdOptions {
@@ -49,6 +54,8 @@ pub struct EtcdOptions {
     pub endpoints: Vec<String>,
     /// Certificates for `https` endpoints.
     pub tls: Option<EtcdTls>,
+    /// Where certificates come from that have been renewed since; none keeps those of [`EtcdOptions::tls`].
+    pub tls_renewal: Option<TlsRenewal>,
     /// Time after which an endpoint that does not take a connection counts as down.
     pub connect_timeout: Duration,
     /// Silence on a connection after which the other side is asked whether it is still there.
@@ -63,6 +70,7 @@ impl Default for EtcdOptions {
         EtcdOptions {
             endpoints: Vec::new(),
             tls: None,
+            tls_renewal: None,
             connect_timeout: Duration::from_secs(5),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
@@ -70,8 +78,19 @@ impl Default for EtcdOptions {
     }
 }
 
+/// Reads the certificates as they are now; an error keeps those in use. Asked after a connection has failed, at
+/// most once a second, and not while all is well: what expires meanwhile only matters to the next connection.
+#[derive(Clone)]
+pub struct TlsRenewal(pub Arc<dyn Fn() -> Result<EtcdTls, String> + Send + Sync>);
+
+impl std::fmt::Debug for TlsRenewal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsRenewal").finish_non_exhaustive()
+    }
+}
+
 /// Certificates, PEM.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EtcdTls {
     /// Authorities that may sign etcd's certificates; none means those of the operating system.
     pub authorities: Option<String>,
@@ -117,7 +136,8 @@ pub(crate) enum Repeat {
 /// One member, or whatever stands behind its URL.
 pub(crate) struct Member {
     pub(crate) url: String,
-    channel: Channel,
+    /// Exchanged when there are other certificates; calls on their way keep the one they have.
+    channel: RwLock<Channel>,
 }
 
 /// The endpoints, one of which is current.
@@ -125,6 +145,20 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     current: AtomicUsize,
     environment: Environment,
+    renewal: Option<Renewal>,
+}
+
+/// Certificates that may be renewed.
+struct Renewal {
+    source: TlsRenewal,
+    state: Mutex<Renewed>,
+}
+
+struct Renewed {
+    /// With the certificates in use.
+    options: EtcdOptions,
+    /// Before this, on the monotonic clock, nobody asks again.
+    ask_after: Duration,
 }
 
 impl Cluster {
@@ -136,7 +170,11 @@ impl Cluster {
             return Err(OpenError::NoEndpoints);
         }
         let first = environment.random.below(members.len() as u64) as usize;
-        Ok(Cluster { members, current: AtomicUsize::new(first), environment })
+        let renewal = options.tls_renewal.clone().map(|source| {
+            let state = Renewed { options: options.clone(), ask_after: Duration::ZERO };
+            Renewal { source, state: Mutex::new(state) }
+        });
+        Ok(Cluster { members, current: AtomicUsize::new(first), environment, renewal })
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -210,6 +248,7 @@ impl Cluster {
                 return Err(status);
             }
             self.give_up(index, &status);
+            self.renew_certificates();
             if attempt == attempts_max || (repeat == Repeat::IfUnsent && !is_unsent(&status)) {
                 return Err(status);
             }
@@ -227,6 +266,43 @@ impl Cluster {
         if moved.is_ok() && next != index {
             let (from, to) = (&self.members[index].url, &self.members[next].url);
             tracing::info!(from, to, reason = status.message(), "etcd endpoint failed, using another");
+        }
+    }
+}
+
+impl Cluster {
+    /// Takes certificates into use that are not those the connections were made with.
+    fn renew_certificates(&self) {
+        let Some(renewal) = &self.renewal else { return };
+        let now = self.environment.clock.monotonic();
+        // Whoever comes while another looks has nothing to add.
+        let Some(mut state) = renewal.state.try_lock() else { return };
+        if now < state.ask_after {
+            return;
+        }
+        state.ask_after = now + RENEWAL_PAUSE;
+        let tls = match (renewal.source.0)() {
+            Ok(tls) if state.options.tls.as_ref() == Some(&tls) => return,
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::warn!(error, "the certificates for etcd cannot be read, keeping the old ones");
+                return;
+            }
+        };
+        let options = EtcdOptions { tls: Some(tls), ..state.options.clone() };
+        let renewed: Result<Vec<Member>, OpenError> =
+            self.members.iter().map(|old| member(&old.url, &options)).collect();
+        match renewed {
+            Ok(renewed) => {
+                for (old, new) in self.members.iter().zip(renewed) {
+                    *old.channel.write() = new.channel.into_inner();
+                }
+                state.options = options;
+                tracing::info!("renewed certificates for etcd are in use");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the renewed certificates for etcd cannot be used, keeping the old ones");
+            }
         }
     }
 }
@@ -267,7 +343,7 @@ impl Member {
     }
 
     async fn ready(&self) -> Result<Grpc<Channel>, Status> {
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
+        let mut grpc = Grpc::new(self.channel.read().clone()).max_decoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(grpc)
     }
@@ -312,7 +388,7 @@ fn member(url: &str, options: &EtcdOptions) -> Result<Member, OpenError> {
             )
         })?;
     }
-    Ok(Member { url: full, channel: endpoint.connect_lazy() })
+    Ok(Member { url: full, channel: RwLock::new(endpoint.connect_lazy()) })
 }
 
 fn tls(tls: &EtcdTls) -> ClientTlsConfig {

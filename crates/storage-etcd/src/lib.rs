@@ -21,5 +21,5 @@ mod watch;
 mod wire;
 
 pub use backend::EtcdBackend;
-pub use cluster::{EtcdOptions, EtcdTls, OpenError};
+pub use cluster::{EtcdOptions, EtcdTls, OpenError, TlsRenewal};
 pub use health::{HealthError, HealthProbe};

@@ -95,3 +95,33 @@ async fn delete_if(store: &Inner, key: &str, expected: Revision) -> Result<TxnRe
 fn take_found(response: &mut TxnResponse) -> Option<KeyValue> {
     response.gets.pop().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::Value;
+
+    use super::*;
+    use crate::Storage;
+    use crate::testing::{Pods, put};
+
+    #[tokio::test]
+    async fn what_can_be_read_is_not_deleted_unseen() {
+        let pods = Pods::new();
+        pods.create("ns", "a").await;
+        let accept = |_: &Value| Ok(());
+        let delete = async || {
+            let request = DeleteRequest {
+                preconditions: Default::default(),
+                validate: &accept,
+                hint: None,
+                ignore_read_error: true,
+            };
+            pods.store.delete("/pods/ns/a", request).await.map(|gone| gone.revision)
+        };
+        assert!(matches!(delete().await, Err(Error::InvalidObject { .. })));
+        let damaged = put(&pods.model, "/registry/pods/ns/a", "nonsense").await;
+        assert_eq!(delete().await, Ok(Revision(damaged.0 + 1)));
+        assert!(matches!(delete().await, Err(Error::KeyNotFound { .. })));
+        assert_eq!(pods.store.metrics().decode_errors.get(), 1);
+    }
+}
