@@ -197,9 +197,7 @@ impl Exchange {
 
     /// How long the request may take; none for watches and streams (F-X-1, F-MUT-8).
     fn deadline(&self) -> Result<Option<Duration>, Failure> {
-        const STREAMS: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
-        let long_running = matches!(self.info.verb.as_str(), "watch" | "proxy")
-            || STREAMS.contains(&self.info.subresource.as_str());
+        let long_running = matches!(self.info.verb.as_str(), "watch" | "proxy") || self.info.is_stream();
         if long_running {
             return Ok(None);
         }

@@ -62,8 +62,7 @@ impl Metrics {
             IntGaugeVec::new(Opts::new("apiserver_current_inflight_requests", help), &["request_kind"]);
         let help = "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.";
         let long_running = ["verb", "group", "version", "resource", "subresource", "scope", "component"];
-        let long_running =
-            IntGaugeVec::new(Opts::new("apiserver_longrunning_requests", help), &long_running);
+        let long_running = IntGaugeVec::new(Opts::new("apiserver_longrunning_requests", help), &long_running);
         let help = "Total number of WebSocket streaming requests (exec/attach/portforward) routed by the API server, labeled by subresource and proxy_type. proxy_type is proxied_to_kubelet when the kubelet handles the request directly; otherwise translated_at_apiserver.";
         let websocket_streams = IntCounterVec::new(
             Opts::new("apiserver_websocket_streaming_requests_total", help),
@@ -120,6 +119,22 @@ impl Metrics {
         Running(gauge)
     }
 
+    /// Counts a stream to another server as open until the guard is dropped.
+    pub fn streaming(&self, info: &RequestInfo) -> impl Drop + Send + use<> {
+        let labels = [
+            "CONNECT",
+            &info.group,
+            &info.version,
+            &info.resource,
+            &info.subresource,
+            scope(info),
+            "apiserver",
+        ];
+        let gauge = self.long_running.with_label_values(&labels);
+        gauge.inc();
+        Running(gauge)
+    }
+
     /// Counts a WebSocket to a kubelet by what is done with it.
     pub fn websocket_stream(&self, subresource: &str, proxy_type: &str) {
         self.websocket_streams.with_label_values(&[subresource, proxy_type]).inc();
@@ -129,16 +144,11 @@ impl Metrics {
     pub fn answered(&self, info: &RequestInfo, dry_run: bool, code: StatusCode, duration: Duration) {
         let verb = info.verb.to_ascii_uppercase();
         let verb = match verb.as_str() {
+            _ if info.is_stream() => "CONNECT",
             "CREATE" => "POST",
             "UPDATE" => "PUT",
             "DELETECOLLECTION" => "DELETECOLLECTION",
             other => other,
-        };
-        let scope = match (info.resource_request, info.name.is_empty(), info.namespace.is_empty()) {
-            (false, ..) => "",
-            (true, false, _) => "resource",
-            (true, true, false) => "namespace",
-            (true, true, true) => "cluster",
         };
         let dry_run = if dry_run { "All" } else { "" };
         let labels = [
@@ -148,13 +158,13 @@ impl Metrics {
             &info.version,
             &info.resource,
             &info.subresource,
-            scope,
+            scope(info),
             "apiserver",
             code.as_str(),
         ];
         self.requests.with_label_values(&labels).inc();
-        // The lifetime of a watch is no latency.
-        if info.verb != "watch" {
+        // The lifetime of a watch or a stream is no latency.
+        if info.verb != "watch" && !info.is_stream() {
             self.durations.with_label_values(&labels[..8]).observe(duration.as_secs_f64());
         }
     }
@@ -176,6 +186,15 @@ impl Metrics {
                 respond::text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written\n")
             }
         }
+    }
+}
+
+fn scope(info: &RequestInfo) -> &'static str {
+    match (info.resource_request, info.name.is_empty(), info.namespace.is_empty()) {
+        (false, ..) => "",
+        (true, false, _) => "resource",
+        (true, true, false) => "namespace",
+        (true, true, true) => "cluster",
     }
 }
 

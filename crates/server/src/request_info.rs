@@ -63,6 +63,12 @@ impl RequestInfo {
         Ok(info)
     }
 
+    /// True for requests that are streams to other servers and take as long as they take.
+    pub fn is_stream(&self) -> bool {
+        const STREAMS: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
+        self.resource_request && STREAMS.contains(&self.subresource.as_str())
+    }
+
     /// Takes prefix, group and version; none for a path above resources.
     fn take_group_version<'a>(&mut self, parts: &'a [&'a str]) -> Option<&'a [&'a str]> {
         let (group, version, rest) = match parts {

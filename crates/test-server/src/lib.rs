@@ -6,6 +6,7 @@
 //! plain one is in [`client`].
 
 pub mod client;
+pub mod kubelet;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

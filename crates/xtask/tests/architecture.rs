@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulation", &["environment", "schema", "meta", "codec", "storage", "storage-embedded", "watch-cache"]),
-    ("test-server", &["environment", "pintle"]),
+    ("test-server", &["environment", "kubelet-client", "pintle"]),
     ("client-tests", &["test-server"]),
     ("bench", &[]),
     ("xtask", &["schema"]),

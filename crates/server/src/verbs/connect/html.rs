@@ -11,9 +11,9 @@ use http::response::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use meta::ApiError;
-use tokio::sync::watch;
 
 use super::stop;
+use crate::filters::Exchange;
 use crate::respond::{self, Body};
 use crate::status::Failure;
 
@@ -82,13 +82,13 @@ pub async fn rewritten(
     mut parts: Parts,
     mut body: Incoming,
     links: &Links,
-    stopping: watch::Receiver<bool>,
+    exchange: &Exchange,
 ) -> Result<Response<Body>, Failure> {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_page = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim() == "text/html";
     let encoding = text(CONTENT_ENCODING).to_owned();
     if !is_page || !matches!(encoding.as_str(), "" | "gzip" | "deflate") {
-        return Ok(Response::from_parts(parts, stop::relayed(body, stopping)));
+        return Ok(Response::from_parts(parts, stop::relayed(body, exchange)));
     }
     let mut page = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -97,7 +97,7 @@ pub async fn rewritten(
         })?;
         page.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         if page.len() > PAGE_BYTES_MAX {
-            return Ok(Response::from_parts(parts, stop::continued(page.freeze(), body, stopping)));
+            return Ok(Response::from_parts(parts, stop::continued(page.freeze(), body, exchange)));
         }
     }
     let page = page.freeze();

@@ -42,7 +42,7 @@ pub async fn log(exchange: &Exchange, target: &Target) -> Result<Response<Body>,
     if !(200..=206).contains(&answer.status().as_u16()) {
         return Err(refused(answer, &target.name).await);
     }
-    let mut response = Response::new(stop::relayed(answer.into_body(), exchange.services.stopping.clone()));
+    let mut response = Response::new(stop::relayed(answer.into_body(), exchange));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
 }

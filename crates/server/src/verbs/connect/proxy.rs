@@ -63,9 +63,9 @@ pub async fn proxy(exchange: &Exchange, target: &Target) -> Result<Response<Body
         if let Ok(location) = HeaderValue::from_str(&links.rewrite(location)) {
             parts.headers.insert(LOCATION, location);
         }
-        return Ok(Response::from_parts(parts, stop::relayed(body, exchange.services.stopping.clone())));
+        return Ok(Response::from_parts(parts, stop::relayed(body, exchange)));
     }
-    rewritten(parts, body, &links, exchange.services.stopping.clone()).await
+    rewritten(parts, body, &links, exchange).await
 }
 
 /// Headers of the other server that would speak for this one.

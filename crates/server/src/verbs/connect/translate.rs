@@ -126,6 +126,7 @@ async fn serve(client: Client, kubelet: Kubelet, options: StreamOptions, stoppin
         () = stop::stopped(stopping) => {}
     }
     // Whoever is gone already is not told.
+    let _ = to_client.send(websocket::goodbye()).await;
     let _ = to_client.close().await;
 }
 

@@ -41,7 +41,7 @@ pub async fn tunnel(exchange: &Exchange, place: Place, uri: String) -> Result<Re
     let client = Waiting::of(exchange)?;
     let answer = upgrade::ask(&place, Method::POST, uri, spdy_headers(exchange)).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(upgrade::refused(answer, exchange.services.stopping.clone()));
+        return Ok(upgrade::refused(answer, exchange));
     }
     let spoken = answer.headers().get(UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
     if !spoken.eq_ignore_ascii_case(kubelet_client::spdy::UPGRADE.as_bytes()) {
@@ -117,6 +117,7 @@ async fn copy(client: WebSocketStream<Client>, kubelet: TokioIo<Upgraded>, stopp
         tracing::debug!(%error, "a tunneled stream broke off");
     }
     // Whoever is gone already is not told.
+    let _ = to_client.send(websocket::goodbye()).await;
     let _ = to_client.close().await;
     let _ = to_kubelet.shutdown().await;
 }

@@ -45,7 +45,7 @@ pub async fn pass(exchange: &Exchange, place: Place, uri: String) -> Result<Resp
     let headers = proxy::forwarded_headers(exchange);
     let answer = ask(&place, exchange.parts.method.clone(), uri, headers).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(refused(answer, exchange.services.stopping.clone()));
+        return Ok(refused(answer, exchange));
     }
     let mut response = Response::new(respond::full(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -86,10 +86,10 @@ pub async fn ask(
 }
 
 /// The other server's refusal, for the client to read.
-pub fn refused(answer: Response<Incoming>, stopping: watch::Receiver<bool>) -> Response<Body> {
+pub fn refused(answer: Response<Incoming>, exchange: &Exchange) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
     proxy::remove_hop_by_hop(&mut parts.headers);
-    Response::from_parts(parts, stop::relayed(body, stopping))
+    Response::from_parts(parts, stop::relayed(body, exchange))
 }
 
 /// A client whose connection can be upgraded as soon as the answer is sent.
@@ -124,12 +124,13 @@ impl Waiting {
         F: Future<Output = ()> + Send,
     {
         let Waiting { upgrade, place } = self;
+        let open = exchange.services.metrics.streaming(&exchange.info);
         let task = async move {
             match upgrade.await {
                 Ok(upgraded) => task(TokioIo::new(upgraded)).await,
                 Err(error) => tracing::debug!(%error, "the client did not upgrade after all"),
             }
-            drop(place);
+            drop((place, open));
         };
         exchange.services.environment.tasks.spawn(name, Box::pin(task));
     }

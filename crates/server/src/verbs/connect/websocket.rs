@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::upgrade::{self, Client};
 use crate::respond::{self, Body};
@@ -57,6 +59,11 @@ pub async fn open(client: Client) -> WebSocketStream<Client> {
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .max_write_buffer_size(WRITE_BYTES_MAX);
     WebSocketStream::from_raw_socket(client, Role::Server, Some(config)).await
+}
+
+/// The end of a session that ended well: clients take a WebSocket that is closed without a code for broken.
+pub fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
 }
 
 fn accept_key(key: &[u8]) -> String {

@@ -1,0 +1,49 @@
+//! Streams to kubelets and proxies, over real sockets, to a kubelet that
+//! really runs what it is told to.
+
+mod kubectl;
+mod wire;
+
+use serde_json::{Value, json};
+use test_server::TestServer;
+use test_server::kubelet::Kubelet;
+
+/// A server, a kubelet, and a pod `p` with a container `c` on its node `n`.
+pub struct Cluster {
+    pub server: TestServer,
+    pub kubelet: Kubelet,
+}
+
+impl Cluster {
+    pub async fn start(features: &[&str]) -> anyhow::Result<Cluster> {
+        let cluster = Cluster { server: TestServer::start().await?, kubelet: Kubelet::start().await? };
+        cluster.create("nodes", &node("n", &cluster.kubelet, features)).await?;
+        cluster.create("namespaces/default/pods", &pod("p", &["c"], "n")).await?;
+        Ok(cluster)
+    }
+
+    pub async fn create(&self, path: &str, object: &Value) -> anyhow::Result<()> {
+        let answer = self.server.client()?.post(&format!("/api/v1/{path}"), object.to_string()).await?;
+        anyhow::ensure!(answer.status == 201, "{}", answer.text());
+        Ok(())
+    }
+}
+
+pub fn node(name: &str, kubelet: &Kubelet, features: &[&str]) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": kubelet.address().ip().to_string()}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.address().port()}},
+            "declaredFeatures": features,
+        },
+    })
+}
+
+pub fn pod(name: &str, containers: &[&str], node: &str) -> Value {
+    let containers: Vec<Value> = containers.iter().map(|name| json!({"name": name, "image": "i"})).collect();
+    json!({
+        "metadata": {"name": name},
+        "spec": {"nodeName": node, "containers": containers, "automountServiceAccountToken": false},
+    })
+}
