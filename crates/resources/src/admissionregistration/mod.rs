@@ -10,6 +10,7 @@ pub mod validating_webhook_configuration;
 
 use std::collections::BTreeSet;
 
+use meta::validation::{is_dns1035_label, is_dns1123_subdomain};
 use meta::{FieldError, FieldErrors, FieldPath};
 use registry::ResourceDef;
 use schema::Value;
@@ -63,21 +64,23 @@ fn validate_match_resources(
     rules_required: bool,
 ) {
     let policy = text(resources, &["matchPolicy"]);
-    if !policy.is_empty() {
-        check::one_of(errors, &path.child("matchPolicy"), policy, MATCH_POLICIES);
-    }
+    check::required_one_of(errors, &path.child("matchPolicy"), policy, MATCH_POLICIES);
     for key in ["namespaceSelector", "objectSelector"] {
-        crate::validation::label_selector(resources.get(key), &path.child(key), errors);
-    }
-    if rules_required && resources.list_at(&["resourceRules"]).is_empty() {
-        errors.push(FieldError::required(&path.child("resourceRules"), ""));
+        let selector = check::given(resources, &[key]);
+        if selector.is_none() {
+            errors.push(FieldError::required(&path.child(key), ""));
+        }
+        crate::validation::label_selector(selector, &path.child(key), errors);
     }
     for key in ["resourceRules", "excludeResourceRules"] {
         for (i, rule) in resources.list_at(&[key]).iter().enumerate() {
             let path = path.child(key).index(i);
-            validate_rule(errors, &path, rule);
             validate_resource_names(errors, &path, rule.list_at(&["resourceNames"]));
+            validate_rule(errors, &path, rule);
         }
+    }
+    if rules_required && resources.list_at(&["resourceRules"]).is_empty() {
+        errors.push(FieldError::required(&path.child("resourceRules"), ""));
     }
 }
 
@@ -139,30 +142,40 @@ fn validate_resources(errors: &mut FieldErrors, path: &FieldPath, resources: &[V
         errors.push(FieldError::required(path, ""));
     }
     let names: Vec<&str> = resources.iter().filter_map(Value::as_str).collect();
-    for (i, name) in names.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        errors.push(FieldError::required(&path.index(i), *name));
+    let (mut all_of, mut all_with) = (BTreeSet::new(), BTreeSet::new());
+    // The last name without a slash decides, as in the original.
+    let mut plain = false;
+    for (i, name) in names.iter().enumerate() {
+        check::required(errors, &path.index(i), name);
+        let Some((resource, subresource)) = name.split_once('/') else {
+            plain = *name != "*";
+            continue;
+        };
+        let mut refuse = |present: String| {
+            let detail = format!("if '{present}' is present, must not specify {name}");
+            errors.push(FieldError::invalid_str(&path.index(i), name, detail));
+        };
+        if all_of.contains(resource) {
+            refuse(format!("{resource}/*"));
+        }
+        if all_with.contains(subresource) {
+            refuse(format!("*/{subresource}"));
+        }
+        if subresource == "*" {
+            all_of.insert(resource);
+        }
+        if resource == "*" {
+            all_with.insert(subresource);
+        }
     }
     let shown = || Value::List(resources.to_vec());
     if names.len() > 1 && names.contains(&"*/*") {
         let detail = "if '*/*' is present, must not specify other resources";
         errors.push(FieldError::invalid(path, &shown(), detail));
     }
-    if names.contains(&"*") && names.iter().any(|name| *name != "*" && !name.contains('/')) {
+    if names.contains(&"*") && plain {
         let detail = "if '*' is present, must not specify other resources without subresources";
         errors.push(FieldError::invalid(path, &shown(), detail));
-    }
-    for (i, name) in names.iter().enumerate() {
-        let Some((resource, subresource)) = name.split_once('/') else { continue };
-        let all = format!("{resource}/*");
-        if *name != "*/*" && *name != all && names.contains(&all.as_str()) {
-            let detail = format!("if '{all}' is present, must not specify {name}");
-            errors.push(FieldError::invalid_str(&path.index(i), name, detail));
-        }
-        let every = format!("*/{subresource}");
-        if *name != "*/*" && *name != every && names.contains(&every.as_str()) {
-            let detail = format!("if '{every}' is present, must not specify {name}");
-            errors.push(FieldError::invalid_str(&path.index(i), name, detail));
-        }
     }
 }
 
@@ -243,14 +256,15 @@ fn validate_service_path(errors: &mut FieldErrors, path: &FieldPath, location: &
         }
         return;
     }
-    let Some(rest) = location.strip_prefix('/') else {
+    if !location.starts_with('/') {
         errors.push(FieldError::invalid_str(path, location, "must start with a '/'"));
-        return;
-    };
+    }
+    // The first byte is taken for the slash, whatever it is.
+    let rest = location.char_indices().nth(1).map_or("", |(at, _)| &location[at..]);
     for (i, step) in rest.strip_suffix('/').unwrap_or(rest).split('/').enumerate() {
         if step.is_empty() {
             errors.push(FieldError::invalid_str(path, location, format!("segment[{i}] may not be empty")));
-            return;
+            continue;
         }
         for problem in meta::validation::is_dns1123_subdomain(step) {
             errors.push(FieldError::invalid_str(path, location, format!("segment[{i}]: {problem}")));
@@ -271,16 +285,27 @@ fn validate_param_kind(errors: &mut FieldErrors, path: &FieldPath, param_kind: &
                 let path = path.child("apiVersion");
                 let (group, version) = (parsed.group.as_ref(), parsed.version.as_ref());
                 if !group.is_empty() {
-                    check::messages(errors, &path, group, meta::validation::is_dns1123_subdomain(group));
+                    joined(errors, &path, group, "", is_dns1123_subdomain(group));
                 }
-                check::messages(errors, &path, version, meta::validation::is_dns1035_label(version));
+                if version.is_empty() {
+                    errors.push(FieldError::invalid_str(&path, api_version, "version must be specified"));
+                } else {
+                    joined(errors, &path, version, "", is_dns1035_label(version));
+                }
             }
         }
     }
     let kind = text(param_kind, &["kind"]);
     if check::required(errors, &path.child("kind"), kind) {
-        let messages = meta::validation::is_dns1035_label(&kind.to_lowercase());
-        check::messages(errors, &path.child("kind"), kind, messages);
+        let intro = "may have mixed case, but should otherwise match: ";
+        joined(errors, &path.child("kind"), kind, intro, is_dns1035_label(&kind.to_lowercase()));
+    }
+}
+
+/// One error for all messages about a text.
+fn joined(errors: &mut FieldErrors, path: &FieldPath, text: &str, intro: &str, messages: Vec<String>) {
+    if !messages.is_empty() {
+        errors.push(FieldError::invalid_str(path, text, format!("{intro}{}", messages.join(","))));
     }
 }
 
@@ -300,11 +325,13 @@ fn validate_variables(errors: &mut FieldErrors, path: &FieldPath, variables: &[V
     for (i, variable) in variables.iter().enumerate() {
         let path = path.index(i);
         let name = text(variable, &["name"]);
-        if check::required(errors, &path.child("name"), name) && !is_cel_identifier(name) {
+        if name.trim().is_empty() {
+            errors.push(FieldError::required(&path.child("name"), "name is not specified"));
+        } else if !is_cel_identifier(name) {
             errors.push(FieldError::invalid_str(&path.child("name"), name, "must be a valid CEL identifier"));
         }
         if text(variable, &["expression"]).trim().is_empty() {
-            errors.push(FieldError::required(&path.child("expression"), ""));
+            errors.push(FieldError::required(&path.child("expression"), "expression is not specified"));
         }
     }
 }
@@ -375,5 +402,56 @@ mod tests {
                 "c.url: Invalid value: \"q=1\": query parameters are not permitted in the URL",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_star_covers_is_not_named_again() {
+        for (resources, expected) in [
+            (
+                r#"["pods/*","pods/log"]"#,
+                "r[1]: Invalid value: \"pods/log\": if 'pods/*' is present, must not specify pods/log",
+            ),
+            (
+                r#"["*/scale","a/scale"]"#,
+                "r[1]: Invalid value: \"a/scale\": if '*/scale' is present, must not specify a/scale",
+            ),
+            (
+                r#"["*/*","a"]"#,
+                "r: Invalid value: [\"*/*\",\"a\"]: if '*/*' is present, must not specify other resources",
+            ),
+            (r#"[""]"#, "r[0]: Required value"),
+            ("[]", "r: Required value"),
+        ] {
+            let list = object(resources);
+            let list = list.as_list().expect("a list");
+            assert_eq!(
+                texts(|errors| validate_resources(errors, &FieldPath::root("r"), list)),
+                [expected],
+                "{resources}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_service_is_called_at_a_path_of_names() {
+        for (location, count) in
+            [("/", 0), ("", 0), ("//", 1), ("a", 2), ("/a/b.c/", 0), ("/a//b", 1), ("/A", 1)]
+        {
+            let found = texts(|errors| {
+                let service = object(&format!(r#"{{"name":"s","namespace":"n","path":"{location}"}}"#));
+                validate_service(errors, &FieldPath::root("s"), &service);
+            });
+            assert_eq!(found.len(), count, "{location}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_have_a_version_and_a_kind() {
+        let kind = object(r#"{"apiVersion":"G_/1","kind":"K k"}"#);
+        let found = texts(|errors| validate_param_kind(errors, &FieldPath::root("p"), &kind));
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[2].starts_with(
+            "p.kind: Invalid value: \"K k\": may have mixed case, but should otherwise match: a DNS-1035 label"
+        ));
     }
 }

@@ -46,11 +46,11 @@ impl Strategy for MutatingAdmissionPolicyStrategy {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        validate(object)
+        validate(object, None)
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        validate(object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        validate(object, Some(old))
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -59,10 +59,16 @@ impl Strategy for MutatingAdmissionPolicyStrategy {
     }
 }
 
-fn validate(object: &Value) -> FieldErrors {
+fn validate(object: &Value, old: Option<&Value>) -> FieldErrors {
     let mut errors = Vec::new();
-    validate_policy(&mut errors, object);
+    validate_policy(&mut errors, object, old);
     let spec = at("spec");
+    let rules = object.list_at(&["spec", "matchConstraints", "resourceRules"]);
+    for operation in rules.iter().flat_map(|rule| rule.list_at(&["operations"])).filter_map(Value::as_str) {
+        // What is deleted cannot be changed.
+        let path = spec.child("matchConstraints.resourceRules.operations");
+        check::one_of(&mut errors, &path, operation, &["*", "CONNECT", "CREATE", "UPDATE"]);
+    }
     let mutations = object.list_at(&["spec", "mutations"]);
     if mutations.is_empty() {
         let detail = "mutations must contain at least one item";

@@ -4,8 +4,8 @@ use meta::FieldErrors;
 use registry::{PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
-use crate::admissionregistration::{GROUP, validating_webhook_configuration as validating};
-use crate::check::{self, at};
+use crate::admissionregistration::GROUP;
+use crate::admissionregistration::validating_webhook_configuration::{self as validating, Grace};
 use crate::defaults;
 
 /// Mutating webhook configurations as served.
@@ -37,27 +37,16 @@ impl Strategy for MutatingWebhookStrategy {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        validate(object)
+        validating::validate(object, Grace::default())
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        validate(object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        validating::validate(object, Grace::of(object, old))
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
         validating::cells(object, print)
     }
-}
-
-fn validate(object: &Value) -> FieldErrors {
-    let mut errors = validating::validate(object);
-    for (i, webhook) in object.list_at(&["webhooks"]).iter().enumerate() {
-        if let Some(policy) = webhook.str_at(&["reinvocationPolicy"]) {
-            let path = at("webhooks").index(i).child("reinvocationPolicy");
-            check::one_of(&mut errors, &path, policy, &["IfNeeded", "Never"]);
-        }
-    }
-    errors
 }
 
 #[cfg(test)]

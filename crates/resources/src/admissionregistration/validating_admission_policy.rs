@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use meta::{FieldError, FieldErrors, FieldPath};
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata, Strategy, Subresource};
 use schema::Value;
 
 use crate::admissionregistration::{self as shared, GROUP};
 use crate::check::{self, at, text};
+use crate::conditions;
 use crate::defaults;
 use crate::print as show;
 
@@ -37,6 +38,9 @@ pub fn definition() -> ResourceDef {
     }
 }
 
+const ANNOTATIONS_MAX: usize = 20;
+const EXPRESSION_BYTES_MAX: usize = 5 * 1024;
+
 struct ValidatingAdmissionPolicyStrategy;
 
 impl Strategy for ValidatingAdmissionPolicyStrategy {
@@ -45,11 +49,27 @@ impl Strategy for ValidatingAdmissionPolicyStrategy {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        validate(object)
+        validate(object, None)
     }
 
-    fn validate_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
-        validate(object)
+    fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
+        validate(object, Some(old))
+    }
+
+    fn validate_status_update(&self, _: &RequestContext, object: &Value, _: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        let warnings = object.list_at(&["status", "typeChecking", "expressionWarnings"]);
+        for (i, warning) in warnings.iter().enumerate() {
+            let path = at("status.typeChecking.expressionWarnings").index(i);
+            check::required(&mut errors, &path.child("warning"), text(warning, &["warning"]));
+            check::required(&mut errors, &path.child("fieldRef"), text(warning, &["fieldRef"]).trim());
+        }
+        conditions::validate(
+            &mut errors,
+            &at("status.conditions"),
+            object.list_at(&["status", "conditions"]),
+        );
+        errors
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {
@@ -66,28 +86,32 @@ pub(super) fn default_policy(object: &mut Value) {
     }
 }
 
-/// What the two kinds of policy have in common.
-pub(super) fn validate_policy(errors: &mut FieldErrors, object: &Value) {
+/// What the two kinds of policy have in common. Conditions are not judged again
+/// while they and the kind of the parameters are what they were.
+pub(super) fn validate_policy(errors: &mut FieldErrors, object: &Value, old: Option<&Value>) {
     let spec = at("spec");
     let policy = text(object, &["spec", "failurePolicy"]);
     check::required_one_of(errors, &spec.child("failurePolicy"), policy, shared::FAILURE_POLICIES);
-    if let Some(kind) = object.at(&["spec", "paramKind"]) {
+    if let Some(kind) = check::given(object, &["spec", "paramKind"]) {
         shared::validate_param_kind(errors, &spec.child("paramKind"), kind);
     }
     let path = spec.child("matchConstraints");
-    match object.at(&["spec", "matchConstraints"]) {
+    match check::given(object, &["spec", "matchConstraints"]) {
         None => errors.push(FieldError::required(&path, "")),
         Some(constraints) => shared::validate_match_resources(errors, &path, constraints, true),
     }
-    let conditions = object.list_at(&["spec", "matchConditions"]);
-    shared::validate_match_conditions(errors, &spec.child("matchConditions"), conditions);
+    let unchanged = |old: &Value, key: &str| check::same(object.at(&["spec", key]), old.at(&["spec", key]));
+    if !old.is_some_and(|old| unchanged(old, "paramKind") && unchanged(old, "matchConditions")) {
+        let conditions = object.list_at(&["spec", "matchConditions"]);
+        shared::validate_match_conditions(errors, &spec.child("matchConditions"), conditions);
+    }
     let variables = object.list_at(&["spec", "variables"]);
     shared::validate_variables(errors, &spec.child("variables"), variables);
 }
 
-fn validate(object: &Value) -> FieldErrors {
+fn validate(object: &Value, old: Option<&Value>) -> FieldErrors {
     let mut errors = Vec::new();
-    validate_policy(&mut errors, object);
+    validate_policy(&mut errors, object, old);
     let spec = at("spec");
     let validations = object.list_at(&["spec", "validations"]);
     let annotations = object.list_at(&["spec", "auditAnnotations"]);
@@ -99,7 +123,7 @@ fn validate(object: &Value) -> FieldErrors {
     for (i, validation) in validations.iter().enumerate() {
         validate_validation(&mut errors, &spec.child("validations").index(i), validation);
     }
-    validate_annotations(&mut errors, &spec.child("auditAnnotations"), annotations);
+    validate_annotations(&mut errors, &spec.child("auditAnnotations"), object, annotations);
     errors
 }
 
@@ -107,49 +131,47 @@ fn validate_validation(errors: &mut FieldErrors, path: &FieldPath, validation: &
     if text(validation, &["expression"]).trim().is_empty() {
         errors.push(FieldError::required(&path.child("expression"), "expression is not specified"));
     }
-    let message = text(validation, &["message"]);
-    let path_of_message = path.child("message");
-    if !message.is_empty() && message.trim().is_empty() {
-        errors.push(FieldError::invalid_str(
-            &path_of_message,
-            message,
-            "message must be non-empty if specified",
-        ));
-    } else if message.contains('\n') {
-        errors.push(FieldError::invalid_str(
-            &path_of_message,
-            message,
-            "message must not contain line breaks",
-        ));
-    } else if message.is_empty() && text(validation, &["expression"]).trim().contains('\n') {
-        let detail = "message must be specified if expression contains line breaks";
-        errors.push(FieldError::required(&path_of_message, detail));
+    for key in ["messageExpression", "message"] {
+        let message = text(validation, &[key]);
+        if !message.is_empty() && message.trim().is_empty() {
+            let detail = "must be non-empty if specified";
+            errors.push(FieldError::invalid_str(&path.child(key), message, detail));
+        } else if key == "message" && message.trim().contains(['\n', '\r']) {
+            let detail = "must not contain line breaks";
+            errors.push(FieldError::invalid_str(&path.child(key), message, detail));
+        }
     }
     if let Some(reason) = validation.str_at(&["reason"]) {
         let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
-        // Unauthorized is accepted, although a denial never carries it.
-        if reason != "Unauthorized" {
-            check::one_of(errors, &path.child("reason"), reason, &reasons);
-        }
+        check::one_of(errors, &path.child("reason"), reason, &reasons);
     }
 }
 
-fn validate_annotations(errors: &mut FieldErrors, path: &FieldPath, annotations: &[Value]) {
-    const MAX: usize = 20;
-    if annotations.len() > MAX {
-        let detail = format!("must not have more than {MAX} auditAnnotations");
-        let shown = Value::List(annotations.to_vec());
-        errors.push(FieldError::invalid(path, &shown, detail));
+fn validate_annotations(errors: &mut FieldErrors, path: &FieldPath, object: &Value, annotations: &[Value]) {
+    if annotations.len() > ANNOTATIONS_MAX {
+        let detail = format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations");
+        let shown =
+            crate::go_form::show_list("io.k8s.api.admissionregistration.v1.AuditAnnotation", annotations);
+        errors.push(check::invalid_shown(path, shown, detail));
     }
+    let policy = ObjectMeta::of(object).name();
     let mut keys = BTreeSet::new();
     for (i, annotation) in annotations.iter().enumerate() {
         let path = path.index(i);
         let key = text(annotation, &["key"]);
-        if check::required(errors, &path.child("key"), key) {
-            check::messages(errors, &path.child("key"), key, meta::validation::is_qualified_name(key));
+        if policy.is_empty() {
+            let detail = "requires metadata.name be non-empty";
+            errors.push(FieldError::invalid_str(&path.child("key"), key, detail));
+        } else {
+            // Under this name it stands in the audit log.
+            crate::validation::qualified_name(errors, &path.child("key"), &format!("{policy}/{key}"));
         }
-        if text(annotation, &["valueExpression"]).trim().is_empty() {
+        let expression = text(annotation, &["valueExpression"]).trim();
+        if expression.is_empty() {
             let detail = "valueExpression is not specified";
+            errors.push(FieldError::required(&path.child("valueExpression"), detail));
+        } else if expression.len() > EXPRESSION_BYTES_MAX {
+            let detail = format!("must not exceed {EXPRESSION_BYTES_MAX} bytes in length");
             errors.push(FieldError::required(&path.child("valueExpression"), detail));
         }
         if !keys.insert(key) {
@@ -161,7 +183,7 @@ fn validate_annotations(errors: &mut FieldErrors, path: &FieldPath, annotations:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, defaulted, problems};
+    use crate::testing::{cells, defaulted, problems, refuses};
 
     const RULES: &str = r#"{"resourceRules":[{"operations":["CREATE"],"apiGroups":["g"],"apiVersions":["v1"],"resources":["things"]}]}"#;
 
@@ -191,6 +213,50 @@ mod tests {
                 "spec.validations[0].reason: Unsupported value: \"Nope\": supported values: \"Forbidden\", \"Invalid\", \
               \"RequestEntityTooLarge\""
             ]
+        );
+    }
+
+    #[test]
+    fn messages_and_annotations_say_something() {
+        let good = format!(
+            r#"{{"metadata":{{"name":"p"}},"spec":{{"matchConstraints":{RULES},"validations":[{{"expression":"true"}}]}}}}"#
+        );
+        refuses(
+            &definition(),
+            &good,
+            &[
+                (
+                    r#"{"spec":{"validations":[{"expression":"true","message":"a\nb","messageExpression":" "}]}}"#,
+                    &[
+                        "spec.validations[0].messageExpression: Invalid value: \" \": must be non-empty if specified",
+                        "spec.validations[0].message: Invalid value: \"a\\nb\": must not contain line breaks",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"auditAnnotations":[{"key":"a b","valueExpression":""}]}}"#,
+                    &[
+                        "spec.auditAnnotations[0].key: Invalid value: \"p/a b\": name part must consist of alphanumeric \
+                         characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
+                         'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+                         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+                        "spec.auditAnnotations[0].valueExpression: Required value: valueExpression is not specified",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"variables":[{"name":"in","expression":""}],"matchConditions":[{"name":"a","expression":"x"},
+                        {"name":"a","expression":"y"}]}}"#,
+                    &[
+                        "spec.matchConditions[1].name: Duplicate value: \"a\"",
+                        "spec.variables[0].name: Invalid value: \"in\": must be a valid CEL identifier",
+                        "spec.variables[0].expression: Required value: expression is not specified",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"validations":[{"expression":"true","reason":"Unauthorized"}]}}"#,
+                    &["spec.validations[0].reason: Unsupported value: \"Unauthorized\": supported values: \
+                       \"Forbidden\", \"Invalid\", \"RequestEntityTooLarge\""],
+                ),
+            ],
         );
     }
 }

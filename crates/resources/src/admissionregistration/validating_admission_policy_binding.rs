@@ -104,40 +104,39 @@ pub(super) fn validate_binding(object: &Value) -> FieldErrors {
         let messages = meta::validation::is_dns1123_subdomain(policy);
         check::messages(&mut errors, &spec.child("policyName"), policy, messages);
     }
-    if let Some(reference) = object.at(&["spec", "paramRef"]) {
+    if let Some(reference) = check::given(object, &["spec", "paramRef"]) {
         validate_param_ref(&mut errors, &spec.child("paramRef"), reference);
     }
-    if let Some(resources) = object.at(&["spec", "matchResources"]) {
+    if let Some(resources) = check::given(object, &["spec", "matchResources"]) {
         shared::validate_match_resources(&mut errors, &spec.child("matchResources"), resources, false);
     }
     errors
 }
 
 fn validate_param_ref(errors: &mut FieldErrors, path: &FieldPath, reference: &Value) {
-    let (name, selector) = (text(reference, &["name"]), reference.get("selector"));
+    const EXCLUSIVE: &str = "name and selector are mutually exclusive";
+    let (name, selector) = (text(reference, &["name"]), check::given(reference, &["selector"]));
+    let both = !name.is_empty() && selector.is_some();
     if !name.is_empty() {
         check::messages(errors, &path.child("name"), name, meta::validation::is_path_segment_name(name));
-        if selector.is_some() {
-            for key in ["name", "selector"] {
-                let detail = "name and selector are mutually exclusive";
-                errors.push(FieldError::forbidden(&path.child(key), detail));
-            }
-        }
-    } else if selector.is_some() {
-        crate::validation::label_selector(selector, &path.child("selector"), errors);
-    } else {
+    }
+    if both {
+        errors.push(FieldError::forbidden(&path.child("name"), EXCLUSIVE));
+    }
+    crate::validation::label_selector(selector, &path.child("selector"), errors);
+    if both {
+        errors.push(FieldError::forbidden(&path.child("selector"), EXCLUSIVE));
+    }
+    if name.is_empty() && selector.is_none() {
         errors.push(FieldError::required(path, "one of name or selector must be specified"));
     }
     let action = text(reference, &["parameterNotFoundAction"]);
     let path = path.child("parameterNotFoundAction");
-    check::required_one_of(errors, &path, action, &["Allow", "Deny"]);
+    check::required_one_of(errors, &path, action, &["Deny", "Allow"]);
 }
 
 fn validate_actions(errors: &mut FieldErrors, actions: &[Value]) {
     let path = at("spec.validationActions");
-    if actions.is_empty() {
-        errors.push(FieldError::required(&path, "at least one validation action is required"));
-    }
     let named: Vec<&str> = actions.iter().filter_map(Value::as_str).collect();
     for (i, action) in named.iter().enumerate() {
         check::one_of(errors, &path.index(i), action, &["Audit", "Deny", "Warn"]);
@@ -149,6 +148,9 @@ fn validate_actions(errors: &mut FieldErrors, actions: &[Value]) {
         let detail = "must not contain both Deny and Warn (repeating the same validation failure information in the \
                       API response and headers serves no purpose)";
         errors.push(FieldError::invalid(&path, &Value::List(actions.to_vec()), detail));
+    }
+    if actions.is_empty() {
+        errors.push(FieldError::required(&path, "at least one validation action is required"));
     }
 }
 
