@@ -2,6 +2,8 @@
 //! query or a body, and which combinations are refused with which words, is the
 //! server's business: the words show what the client wrote.
 
+use std::time::Duration;
+
 use crate::revision::ResourceVersion;
 use crate::selector::{FieldSelector, LabelSelector};
 
@@ -43,6 +45,8 @@ pub struct ListOptions {
     pub allow_watch_bookmarks: bool,
     /// Watch: wants (or not) the state before the changes; see B.3.
     pub send_initial_events: Option<bool>,
+    /// Watch: how long it will be read, if that is known.
+    pub watch_lifetime: Option<Duration>,
 }
 
 /// What a write must find, else it fails.

@@ -228,6 +228,7 @@ impl Store {
             continue_token: options.continue_token.clone(),
             allow_watch_bookmarks: options.allow_watch_bookmarks,
             send_initial_events: options.send_initial_events,
+            lifetime: options.watch_lifetime,
             progress_notify: false,
         };
         (single.unwrap_or_else(|| self.root_key(namespace)), request)

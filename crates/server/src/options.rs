@@ -114,6 +114,7 @@ pub fn read_options(
         continue_token: raw.continue_token.to_owned(),
         allow_watch_bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
         send_initial_events: raw.send_initial_events,
+        watch_lifetime: None,
     };
     Ok(ReadOptions { list, timeout_seconds })
 }

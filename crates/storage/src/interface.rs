@@ -3,6 +3,7 @@
 //! shared bytes, and whoever needs the tree decodes it ([`Storage::decode`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -139,6 +140,8 @@ pub struct ListRequest {
     pub allow_watch_bookmarks: bool,
     /// Watch: initial state wanted (B.3).
     pub send_initial_events: Option<bool>,
+    /// Watch: how long its reader will stay, if that is known. The last bookmark comes shortly before (B-31).
+    pub lifetime: Option<Duration>,
     /// Watch, for a cache only: every progress of the backend becomes a bookmark (B-35).
     pub progress_notify: bool,
 }

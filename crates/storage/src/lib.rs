@@ -7,6 +7,7 @@
 //! of their own; the in-memory [`Model`] that tests compare with lives here.
 
 pub mod backend;
+mod bookmarks;
 mod builtin_codec;
 mod compaction;
 #[cfg(feature = "conformance")]
@@ -32,6 +33,7 @@ mod update;
 mod watch;
 
 pub use backend::Backend;
+pub use bookmarks::Bookmarks;
 pub use builtin_codec::{BuiltinCodec, Convert, StorageMedia};
 pub use compaction::{Compactor, DEFAULT_COMPACTION_INTERVAL};
 pub use continue_token::{ContinueToken, ContinueTokenError};

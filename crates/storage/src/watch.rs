@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use environment::Clock;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 use meta::{ApiError, Revision};
@@ -20,6 +20,7 @@ use crate::backend::{
     BackendError, BackendEvent, BackendEventKind, BackendWatch, KeyValue, RangeRequest, RangeResponse,
     Tracker, WatchBatch, WatchRequest,
 };
+use crate::bookmarks::Bookmarks;
 use crate::interface::{EventType, ListRequest, Object, Predicate, Watch, WatchEvent};
 use crate::keys::range_of;
 use crate::metrics::Operation;
@@ -27,9 +28,6 @@ use crate::store::{Inner, too_large};
 
 /// Objects read at once while the initial state is sent (B-26).
 const SYNC_PAGE_KEYS: usize = 10_000;
-/// Time between bookmarks of a watch that asked for them (B-31).
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Opens a watch on `key` (which ends in a slash if recursive). Whatever fails
 /// after the options are understood is told on the stream.
 pub(crate) async fn watch(
@@ -48,7 +46,8 @@ pub(crate) async fn watch(
     let initial_events = options.send_initial_events.unwrap_or(asked.0 == 0);
     let end_bookmark = options.send_initial_events == Some(true) && options.allow_watch_bookmarks;
     let clock = store.environment.clock.clone();
-    let bookmarks = options.allow_watch_bookmarks.then(|| clock.sleep(BOOKMARK_INTERVAL));
+    let bookmarks = Bookmarks::new(clock.monotonic(), options.lifetime);
+    let timer = options.allow_watch_bookmarks.then(|| bookmark_timer(bookmarks, clock.as_ref())).flatten();
     let mut watch = StoreWatch {
         stage: Stage::Opening,
         ready: VecDeque::new(),
@@ -56,7 +55,8 @@ pub(crate) async fn watch(
         batch_reached: Revision(0),
         sent: asked,
         reached: asked,
-        bookmark_timer: bookmarks,
+        bookmarks,
+        bookmark_timer: timer,
         bookmark_due: false,
         end_bookmark,
         progress_notify: options.progress_notify,
@@ -79,6 +79,10 @@ pub(crate) async fn watch(
     Ok(Box::new(watch))
 }
 
+fn bookmark_timer(bookmarks: Bookmarks, clock: &dyn Clock) -> Option<BoxFuture<'static, ()>> {
+    bookmarks.next(clock.monotonic()).map(|time| clock.sleep(time))
+}
+
 struct StoreWatch {
     store: Arc<Inner>,
     key: Bytes,
@@ -95,7 +99,8 @@ struct StoreWatch {
     sent: Revision,
     /// Every change up to here has been put into `ready`.
     reached: Revision,
-    /// Runs out when the next bookmark is due; none if none are wanted.
+    bookmarks: Bookmarks,
+    /// Runs out when the next bookmark is due; none if none is to come.
     bookmark_timer: Option<BoxFuture<'static, ()>>,
     /// A bookmark goes out as soon as there is a new revision to tell.
     bookmark_due: bool,
@@ -304,7 +309,7 @@ impl StoreWatch {
 
     /// B-31. The backend is asked how far it is; what it answers makes the bookmark.
     async fn bookmark_due(&mut self) {
-        self.bookmark_timer = Some(self.store.environment.clock.sleep(BOOKMARK_INTERVAL));
+        self.bookmark_timer = bookmark_timer(self.bookmarks, self.store.environment.clock.as_ref());
         self.bookmark_due = true;
         let asked = self.store.supports_progress() && self.store.request_progress().await.unwrap_or(false);
         if !asked {
@@ -431,6 +436,8 @@ fn missing_previous(kv: &KeyValue) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Storage;
     use crate::backend::LeaseId;

@@ -11,8 +11,8 @@ use meta::options::ResourceVersionMatch;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
 use storage::{
-    Attributes, ContinueToken, DeleteRequest, Error, Keys, List, ListRequest, Object, PrefixError, Stats,
-    Storage, UpdateRequest, Updated, Watch,
+    Attributes, Bookmarks, ContinueToken, DeleteRequest, Error, Keys, List, ListRequest, Object, PrefixError,
+    Stats, Storage, UpdateRequest, Updated, Watch,
 };
 use tokio::sync::watch;
 
@@ -379,7 +379,8 @@ impl Storage for WatchCache {
             Start::After(asked.max(needed))
         };
         let scope = Scope { key: full, recursive: options.recursive, predicate: options.predicate.clone() };
-        let bookmarks = options.allow_watch_bookmarks;
+        let now = self.shared.environment.clock.monotonic();
+        let bookmarks = options.allow_watch_bookmarks.then(|| Bookmarks::new(now, options.lifetime));
         match CacheWatch::open(self.shared.clone(), generation, scope, start, bookmarks) {
             Some(watch) => Ok(Box::new(watch)),
             // The storage below remembers longer, and says 410 when it does not.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use environment::Clock;
 use futures::future::{BoxFuture, Either, select};
 use meta::{ApiError, Revision};
-use storage::{EventType, Predicate, Watch, WatchEvent};
+use storage::{Bookmarks, EventType, Predicate, Watch, WatchEvent};
 
 use crate::interest::{Interest, Signal};
 use crate::list::{Walk, matching};
@@ -21,8 +22,8 @@ use crate::shared::{Generation, Shared};
 /// Events taken out of the log at once; bounds how long the log is locked, and
 /// what a watcher holds.
 const EVENTS_PER_TURN: usize = 64;
-/// Time between bookmarks of a watch that asked for them (B-31).
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a bookmark that is due waits for a moment without events.
+const BOOKMARK_PAUSE: Duration = Duration::from_millis(100);
 /// How long a bookmark waits for the progress it asked for.
 const BOOKMARK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -68,7 +69,9 @@ pub(crate) struct CacheWatch {
     from: Revision,
     /// Highest revision the reader knows to have been reached.
     sent: Revision,
-    /// Runs out when the next bookmark is due; none if none are wanted.
+    /// None if none are wanted.
+    bookmarks: Option<Bookmarks>,
+    /// Runs out when the next bookmark is due; none if none is to come.
     timer: Option<BoxFuture<'static, ()>>,
     /// Progress was asked for, for the sake of a bookmark.
     asked: bool,
@@ -82,7 +85,7 @@ impl CacheWatch {
         generation: Arc<Generation>,
         scope: Scope,
         start: Start,
-        bookmarks: bool,
+        bookmarks: Option<Bookmarks>,
     ) -> Option<CacheWatch> {
         let interest = interest_of(&scope, &shared);
         let signal = Arc::new(Signal::default());
@@ -101,7 +104,8 @@ impl CacheWatch {
         let id = log.interests.add(interest.clone(), signal.clone());
         drop(log);
         shared.metrics.watchers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let timer = bookmarks.then(|| shared.environment.clock.sleep(BOOKMARK_INTERVAL));
+        let clock = &shared.environment.clock;
+        let timer = bookmarks.and_then(|bookmarks| bookmark_timer(bookmarks, clock.as_ref()));
         Some(CacheWatch {
             shared,
             generation,
@@ -116,6 +120,7 @@ impl CacheWatch {
             taken: VecDeque::new(),
             from: sent,
             sent,
+            bookmarks,
             timer,
             asked: false,
             ended: false,
@@ -206,18 +211,26 @@ impl CacheWatch {
             return None;
         }
         self.asked = false;
-        self.timer = Some(clock.sleep(BOOKMARK_INTERVAL));
+        self.timer = self.bookmarks.and_then(|bookmarks| bookmark_timer(bookmarks, clock.as_ref()));
         // The order matters: events up to here are owed, and when told have raised the signal.
         let reached = self.generation.reached();
         self.generation.log.read().interests.tell_all(self.shared.environment.clock.monotonic());
         let idle =
             !self.signal.is_raised() && !self.behind && self.taken.is_empty() && self.initial.is_none();
-        if !idle || reached <= self.sent {
+        if !idle {
+            self.timer = Some(clock.sleep(BOOKMARK_PAUSE));
+            return None;
+        }
+        if reached <= self.sent {
             return None;
         }
         self.sent = reached;
         Some(WatchEvent::Bookmark { revision: reached, initial_events_end: false })
     }
+}
+
+fn bookmark_timer(bookmarks: Bookmarks, clock: &dyn Clock) -> Option<BoxFuture<'static, ()>> {
+    bookmarks.next(clock.monotonic()).map(|time| clock.sleep(time))
 }
 
 #[async_trait]

@@ -43,9 +43,10 @@ pub async fn watch(exchange: &Exchange, target: &Target) -> Result<Response<Body
     let offered = encode::media_types(&target.resource);
     let output = negotiation::stream(negotiation::output(headers, &exchange.query, offered, true)?, offered)?;
     let asked = exchange.query.flag("watch") == Some(true);
-    let options = read_options(&exchange.query, &target.resource.definition, &target.name, asked)?;
+    let mut options = read_options(&exchange.query, &target.resource.definition, &target.name, asked)?;
     let form = EventForm::of(exchange, target, output)?;
     let life = life_of(exchange, options.timeout_seconds);
+    options.list.watch_lifetime = Some(life);
     let events = target.store()?.watch(&exchange.context, &options.list).await?;
     let gvk = target.resource.definition.gvk();
     let mut kind = Vec::new();

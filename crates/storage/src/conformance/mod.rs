@@ -166,6 +166,8 @@ macro_rules! __storage_suite {
             progress_notify
             watch_with_unsafe_delete
             watcher_timeout
+            watch_dispatch_bookmark_events
+            watch_bookmarks_with_correct_resource_version
             watch_delete_event_object_have_latest_rv
             cluster_scoped_watch
             namespace_scoped_watch

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::{Either, join, select};
 use meta::options::ResourceVersionMatch;
 use meta::{ApiError, ResourceVersion, Revision};
 use schema::Value;
@@ -430,6 +431,78 @@ pub async fn namespace_scoped_watch(suite: &Suite) {
             watch_steps(suite, at, true, fields, true).await;
         }
         watch_steps(suite, "/pods/t1/foo", false, fields, true).await;
+    }
+}
+
+/// How long the watches live that wait for their last bookmark.
+const LIFETIME: Duration = Duration::from_secs(3);
+
+/// B-30, B-31: who asked gets a bookmark before the end, of what happened elsewhere; who did not gets none.
+pub async fn watch_dispatch_bookmark_events(suite: &Suite) {
+    let made = suite.create(&pod("test-ns", "foo")).await.revision;
+    let open = |allow_watch_bookmarks: bool| {
+        let options = ListRequest { allow_watch_bookmarks, lifetime: Some(LIFETIME), ..from(made) };
+        suite.watch("/pods/test-ns", options)
+    };
+    let (mut asked, mut silent) = (open(true).await, open(false).await);
+    let elsewhere = suite.create(&pod("other-ns", "foo")).await.revision;
+    let clock = &suite.environment.clock;
+    let first = async |watch: &mut Watching<'_>| match select(watch.watch.next(), clock.sleep(LIFETIME)).await
+    {
+        Either::Left((event, _)) => event,
+        Either::Right(_) => None,
+    };
+    let (told, nothing) = join(first(&mut asked), first(&mut silent)).await;
+    assert!(nothing.is_none(), "{nothing:?}");
+    match told {
+        Some(WatchEvent::Bookmark { revision, initial_events_end: false }) => {
+            assert!(revision >= elsewhere && revision <= suite.revision().await);
+        }
+        // Nobody can tell a watch of this backend how far it is.
+        None if !suite.cached && !suite.backend.supports_progress_requests() => {}
+        other => panic!("wanted a bookmark, got {other:?}"),
+    }
+}
+
+/// B-2, B-32: a bookmark is not older than what came before it, and what comes after it is newer.
+pub async fn watch_bookmarks_with_correct_resource_version(suite: &Suite) {
+    let start = suite.revision().await;
+    let options = ListRequest { allow_watch_bookmarks: true, lifetime: Some(LIFETIME), ..from(start) };
+    let mut watch = suite.watch("/pods/test-ns", options).await;
+    let clock = &suite.environment.clock;
+    let pause = Duration::from_millis(10);
+    // Busy at first; then there is news elsewhere only, which a bookmark has to tell; then busy again.
+    let write = async {
+        for n in 0..200 {
+            let namespace = if n % 2 == 0 && !(50..180).contains(&n) { "test-ns" } else { "other-ns" };
+            suite.create(&pod(namespace, &format!("foo-{n}"))).await;
+            clock.sleep(pause).await;
+        }
+    };
+    let mut end = clock.sleep(LIFETIME);
+    let read = async {
+        let (mut reached, mut events, mut bookmarks) = (start, 0, 0);
+        while let Either::Left((event, _)) = select(watch.watch.next(), &mut end).await {
+            match event {
+                Some(WatchEvent::Change(Added, object)) => {
+                    assert!(object.revision > reached, "{} after {reached}", object.revision);
+                    reached = object.revision;
+                    events += 1;
+                }
+                Some(WatchEvent::Bookmark { revision, .. }) => {
+                    assert!(revision >= reached, "bookmark {revision} after {reached}");
+                    reached = revision;
+                    bookmarks += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        (events, bookmarks)
+    };
+    let ((), (events, bookmarks)) = join(write, read).await;
+    assert!(events <= 35, "{events} events");
+    if suite.cached || suite.backend.supports_progress_requests() {
+        assert!(bookmarks > 0, "no bookmark among {events} events");
     }
 }
 
