@@ -1,5 +1,6 @@
 //! The core group, `v1`.
 
+mod addresses;
 pub mod binding;
 pub mod component_status;
 pub mod config_map;
@@ -31,6 +32,7 @@ pub mod pod_template;
 mod pod_update;
 pub mod pod_validation;
 mod pod_volumes;
+pub mod pod_warnings;
 mod quota_validation;
 pub mod replication_controller;
 pub mod resource_quota;

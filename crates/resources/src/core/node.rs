@@ -83,7 +83,7 @@ impl Strategy for Node {
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        node_validation::update(object, old)
+        node_validation::change(object, old)
     }
 
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
+use super::pod_amounts::resource_amount;
 use crate::{check, go_form, validation};
 
 const TAINT: &str = "io.k8s.api.core.v1.Taint";
@@ -19,18 +20,29 @@ pub(super) fn create(object: &Value) -> FieldErrors {
     errors
 }
 
-/// A changed node, its spec or its status.
+/// A changed node. The original judges it as a new one, and as a change.
 pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
+    let mut errors = create(object);
+    errors.extend(change(object, old));
+    errors
+}
+
+/// What may change of a node, its spec or its status.
+pub(super) fn change(object: &Value, old: &Value) -> FieldErrors {
     let mut errors = Vec::new();
-    addresses(object, &mut errors);
     resources(object, &mut errors);
+    addresses(object, &mut errors);
     let spec = FieldPath::root("spec");
     let ranges = |node: &Value| node.list_at(&["spec", "podCIDRs"]).to_vec();
-    if !ranges(old).is_empty() && ranges(old) != ranges(object) {
+    let (before, now) = (ranges(old), ranges(object));
+    let changes = match (before.len(), now.len()) {
+        (0, _) => 0,
+        (before, now) if before != now => 1,
+        _ => before.iter().zip(&now).filter(|(before, now)| before != now).count(),
+    };
+    for _ in 0..changes {
         let detail = "node updates may not change podCIDR except from \"\" to valid";
         errors.push(FieldError::forbidden(&spec.child("podCIDRs"), detail));
-    } else {
-        pod_ranges(object, &mut errors);
     }
     let provider = |node: &Value| check::text(node, &["spec", "providerID"]).to_owned();
     if !provider(old).is_empty() && provider(old) != provider(object) {
@@ -38,6 +50,10 @@ pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
         errors.push(FieldError::forbidden(&spec.child("providerID"), detail));
     }
     taints(object, &mut errors);
+    let external = |node: &Value| check::text(node, &["spec", "externalID"]).to_owned();
+    if external(old) != external(object) {
+        errors.push(FieldError::forbidden(&spec.child("externalID"), "may not be updated"));
+    }
     errors
 }
 
@@ -49,7 +65,10 @@ fn taints(object: &Value, errors: &mut FieldErrors) {
         let path = list.index(i);
         let [key, value, effect] = ["key", "value", "effect"].map(|field| check::text(taint, &[field]));
         validation::qualified_name(errors, &path.child("key"), key);
-        check::messages(errors, &path.child("value"), value, meta::validation::is_label_value(value));
+        let faults = meta::validation::is_label_value(value);
+        if !faults.is_empty() {
+            errors.push(FieldError::invalid_str(&path.child("value"), value, faults.join(";")));
+        }
         let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
         check::required_one_of(errors, &path.child("effect"), effect, &effects);
         if !seen.insert((key, effect)) {
@@ -67,7 +86,7 @@ fn resources(object: &Value, errors: &mut FieldErrors) {
     for list in ["capacity", "allocatable"] {
         for (name, value) in object.map_at(&["status", list]).into_iter().flat_map(|map| map.iter()) {
             let path = FieldPath::root("status").child(list).child(name);
-            validation::quantity_not_negative(errors, &path, value);
+            resource_amount(name, value, &path, errors);
         }
     }
 }
@@ -99,6 +118,9 @@ fn pod_ranges(object: &Value, errors: &mut FieldErrors) {
         let detail = "may specify no more than one CIDR for each IP family";
         errors.push(FieldError::invalid(&path, &Value::List(ranges.to_vec()), detail));
     }
+    for (i, range) in ranges.iter().enumerate().filter(|(i, range)| ranges[..*i].contains(range)) {
+        errors.push(FieldError::duplicate(&path.index(i), range));
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +138,30 @@ mod tests {
         assert_eq!(create(&node("10.0.0.0/24")), []);
         assert_eq!(update(&node("10.0.0.0/24"), &Value::map()), []);
         assert_eq!(update(&node("10.0.1.0/24"), &node("10.0.0.0/24"))[0].field.as_str(), "spec.podCIDRs");
+    }
+
+    #[test]
+    fn nodes_are_refused_for_what_is_wrong_with_them() {
+        for (json, count) in [
+            (r#"{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}"#, 0),
+            (r#"{"spec":{"taints":[{"key":"a","effect":""}]}}"#, 1),
+            (r#"{"spec":{"taints":[{"key":"a","effect":"NoSchedule","value":"a b"}]}}"#, 1),
+            (r#"{"spec":{"podCIDRs":["10.0.0.0/24","fd00::/64"]}}"#, 0),
+            (r#"{"spec":{"podCIDRs":["10.0.0.0/24","10.0.1.0/24"]}}"#, 1),
+            (r#"{"spec":{"podCIDRs":["10.0.0.0/24","10.0.0.0/24"]}}"#, 2),
+            (r#"{"status":{"capacity":{"pods":"1500m"}}}"#, 1),
+            (r#"{"status":{"capacity":{"cpu":"-1"}}}"#, 1),
+        ] {
+            let errors = create(&crate::testing::object(json));
+            assert_eq!(errors.len(), count, "{json}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn the_faults_of_a_changed_node_are_told_twice() {
+        let node = crate::testing::object(r#"{"spec":{"taints":[{"key":"x","effect":"Meh"}]}}"#);
+        assert_eq!(update(&node, &Value::map()).len(), 2);
+        assert_eq!(change(&node, &Value::map()).len(), 1);
     }
 
     #[test]

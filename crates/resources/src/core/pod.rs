@@ -16,7 +16,8 @@ use schema::{Map, Value};
 
 use super::binding::Bind;
 use super::{
-    pod_condition, pod_print, pod_resources, pod_spec_merge, pod_status, pod_update, pod_validation,
+    pod_condition, pod_print, pod_resources, pod_security, pod_spec_merge, pod_status, pod_update,
+    pod_validation, pod_warnings,
 };
 use crate::policy::eviction::Evict;
 use crate::{check, defaults, print};
@@ -112,6 +113,11 @@ impl Strategy for Pod {
             pod_spec_merge::drop_disabled_fields(spec);
         }
         pod_spec_merge::label_keys(object);
+        pod_security::sync_apparmor(context, object);
+    }
+
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        pod_warnings::create(object)
     }
 
     fn prepare_for_status_update(&self, _: &RequestContext, object: &mut Value, old: &Value) {

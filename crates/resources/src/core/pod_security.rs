@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use meta::validation::is_dns1123_subdomain;
-use meta::{FieldError, FieldErrors, FieldPath};
-use schema::{Map, Value};
+use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
+use registry::RequestContext;
+use schema::{Key, Map, Value};
 
 use super::pod_os::containers_of;
 use super::rules::{id, local_path, present};
-use crate::{check, go_form};
+use crate::{check, defaults, go_form};
 
 /// Longest name of a kernel parameter in bytes.
 const SYSCTL_MAX: usize = 253;
@@ -424,6 +425,77 @@ fn same_profile(word: &str, text: &str, field: &Value, path: &FieldPath, errors:
     }
 }
 
+/// Profiles named by annotations become fields, and the other way round, for
+/// kubelets and clients that know one of the two.
+pub(super) fn sync_apparmor(context: &RequestContext, pod: &mut Value) {
+    if pod.str_at(&["spec", "os", "name"]) == Some("windows") {
+        return;
+    }
+    let given = |holder: &Value| {
+        holder.at(&["securityContext", "appArmorProfile"]).filter(|profile| !profile.is_null()).cloned()
+    };
+    let of_pod = pod.at(&["spec"]).and_then(given);
+    let annotations = ObjectMeta::of(pod).annotations().clone();
+    let mut added = Vec::new();
+    let Some(spec) = defaults::object(pod, "spec") else { return };
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in defaults::items(spec, list) {
+            let field = given(container);
+            if field.is_none() && of_pod.is_none() && annotations.is_empty() {
+                continue;
+            }
+            let key = format!("{APPARMOR_CONTAINER}{}", check::text(container, &["name"]));
+            match annotations.str(&key) {
+                None => {
+                    let text = field.as_ref().or(of_pod.as_ref()).and_then(profile_text);
+                    added.extend(text.map(|text| (key, text)));
+                }
+                Some(text) if field.is_none() => {
+                    let named = profile_named(text);
+                    let differs = named.is_some() && named != of_pod;
+                    if named.is_none() || differs {
+                        let path = FieldPath::root("metadata").child("annotations").key(&key);
+                        context.warn(format!(
+                            "{path}: deprecated since v1.30; use the \"appArmorProfile\" field instead"
+                        ));
+                    }
+                    if let Some(profile) = named.filter(|_| differs) {
+                        container.set(&["securityContext", "appArmorProfile"], profile);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for (key, text) in added {
+        pod.ensure_map(&["metadata", "annotations"]).insert(Key::from(key), text);
+    }
+}
+
+/// A profile as an annotation names it.
+fn profile_text(profile: &Value) -> Option<String> {
+    match check::text(profile, &["type"]) {
+        "Unconfined" => Some("unconfined".to_owned()),
+        "RuntimeDefault" => Some("runtime/default".to_owned()),
+        "Localhost" => profile.str_at(&["localhostProfile"]).map(|file| format!("localhost/{file}")),
+        _ => None,
+    }
+}
+
+/// The profile that an annotation names, if it is a good one.
+fn profile_named(text: &str) -> Option<Value> {
+    let profile = match text {
+        "unconfined" => Map::from([("type", "Unconfined")]),
+        "runtime/default" => Map::from([("type", "RuntimeDefault")]),
+        other => {
+            let file =
+                other.strip_prefix("localhost/").filter(|file| !file.is_empty() && file.trim() == *file)?;
+            Map::from([("type", "Localhost"), ("localhostProfile", file)])
+        }
+    };
+    Some(profile.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -559,6 +631,28 @@ mod tests {
                 "spec.securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field must match",
                 "spec.containers[0].securityContext.appArmorProfile.localhostProfile: Forbidden: apparmor profile in \
                  annotation and field must match",
+            ]
+        );
+    }
+
+    #[test]
+    fn profiles_are_said_in_both_ways() {
+        let context = crate::testing::context();
+        let mut pod = object(
+            r#"{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/a":"unconfined"}},"spec":
+                {"containers":[{"name":"a"},{"name":"b","securityContext":{"appArmorProfile":{"type":"RuntimeDefault"}}}]}}"#,
+        );
+        sync_apparmor(&context, &mut pod);
+        let [a, b] = pod.list_at(&["spec", "containers"]) else { panic!("two containers") };
+        assert_eq!(a.str_at(&["securityContext", "appArmorProfile", "type"]), Some("Unconfined"));
+        assert_eq!(b.str_at(&["securityContext", "appArmorProfile", "type"]), Some("RuntimeDefault"));
+        let key = "container.apparmor.security.beta.kubernetes.io/b";
+        assert_eq!(ObjectMeta::of(&pod).annotations().str(key), Some("runtime/default"));
+        assert_eq!(
+            context.take_warnings(),
+            [
+                "metadata.annotations[container.apparmor.security.beta.kubernetes.io/a]: deprecated since v1.30; use the \
+                 \"appArmorProfile\" field instead"
             ]
         );
     }

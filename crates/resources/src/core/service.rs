@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 
 use meta::validation::NameValidation;
-use meta::{FieldErrors, GroupVersionKind};
+use meta::{FieldErrors, FieldPath, GroupVersionKind, ObjectMeta};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy, Subresource};
 use schema::{Map, Value};
 
+use super::addresses::{cidr_warnings, ip_warning};
 use super::service_validation;
 use crate::{defaults, print};
 
@@ -80,6 +81,14 @@ impl Strategy for Service {
         service_validation::status(object)
     }
 
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        warnings(object)
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
+        warnings(object)
+    }
+
     fn field(&self, object: &Value, label: &str) -> String {
         match label {
             "spec.clusterIP" => print::text(object, &["spec", "clusterIP"]),
@@ -99,6 +108,50 @@ impl Strategy for Service {
             print.age(object).into(),
             print::labels(object.map_at(&["spec", "selector"])).into(),
         ]
+    }
+}
+
+/// What is taken but means nothing, or will not be taken for ever.
+fn warnings(object: &Value) -> Vec<String> {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    let mut warnings = Vec::new();
+    if ObjectMeta::of(object).annotations().contains_key(HINTS) {
+        warnings.push(format!(
+            "annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
+    }
+    let Some(spec) = object.at(&["spec"]) else { return warnings };
+    let path = FieldPath::root("spec");
+    let external = spec.list_at(&["externalIPs"]);
+    let headless = service_validation::is_headless(spec);
+    let ignored = [
+        ("spec.loadBalancerIP", !print::text(spec, &["loadBalancerIP"]).is_empty()),
+        ("spec.externalIPs", !external.is_empty()),
+        ("spec.SessionAffinity", spec.str_at(&["sessionAffinity"]) == Some("ClientIP")),
+    ];
+    if headless {
+        let ignored = ignored.iter().filter(|(_, given)| *given);
+        warnings.extend(ignored.map(|(field, _)| format!("{field} is ignored for headless services")));
+    } else {
+        addresses(spec.list_at(&["clusterIPs"]), &path.child("clusterIPs"), &mut warnings);
+    }
+    addresses(external, &path.child("externalIPs"), &mut warnings);
+    if let Some(ip) = spec.str_at(&["loadBalancerIP"]) {
+        warnings.extend(ip_warning(ip, &path.child("loadBalancerIP")));
+    }
+    for (i, range) in spec.list_at(&["loadBalancerSourceRanges"]).iter().enumerate() {
+        let path = path.child("loadBalancerSourceRanges").index(i);
+        warnings.extend(cidr_warnings(range.as_str().unwrap_or_default().trim(), &path));
+    }
+    if spec.str_at(&["type"]) == Some("ExternalName") && !external.is_empty() {
+        warnings.push("spec.externalIPs is ignored when type is \"ExternalName\"".to_owned());
+    }
+    warnings
+}
+
+fn addresses(ips: &[Value], path: &FieldPath, warnings: &mut Vec<String>) {
+    for (i, ip) in ips.iter().enumerate() {
+        warnings.extend(ip_warning(ip.as_str().unwrap_or_default(), &path.index(i)));
     }
 }
 

@@ -7,6 +7,7 @@ use meta::validation::{is_dns1123_label, is_dns1123_subdomain, validate_labels};
 use meta::{FieldError, FieldErrors, FieldPath};
 use schema::Value;
 
+use super::addresses::not_special;
 use super::service::needs_health_check;
 use crate::{check, print, validation};
 
@@ -16,9 +17,14 @@ const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 /// Longest session affinity, a day, in seconds.
 const AFFINITY_SECONDS_MAX: i64 = 86400;
 
+/// Annotations for hints about zones: the old one and the new one.
+const ZONE_HINTS: (&str, &str) =
+    ("service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode");
+
 /// A new service.
 pub(super) fn create(object: &Value) -> FieldErrors {
     let mut errors = Vec::new();
+    zone_hints(object, &mut errors);
     let Some(spec) = object.at(&["spec"]) else { return errors };
     let path = FieldPath::root("spec");
     let kind = check::text(spec, &["type"]);
@@ -26,19 +32,42 @@ pub(super) fn create(object: &Value) -> FieldErrors {
         errors.push(FieldError::required(&path.child("ports"), ""));
     }
     by_type(spec, kind, &path, &mut errors);
-    ports(spec, kind, &path.child("ports"), &mut errors);
+    ports(spec, &path.child("ports"), &mut errors);
     if let Some(selector) = spec.map_at(&["selector"]) {
         errors.extend(validate_labels(selector, &path.child("selector")));
     }
     affinity(spec, &path, &mut errors);
     errors.extend(cluster_ips(spec));
-    for (i, ip) in spec.list_at(&["externalIPs"]).iter().enumerate() {
-        validation::ip(&mut errors, &path.child("externalIPs").index(i), ip.as_str().unwrap_or_default());
+    for (i, ip) in texts(spec, "externalIPs").into_iter().enumerate() {
+        let path = path.child("externalIPs").index(i);
+        let before = errors.len();
+        validation::ip(&mut errors, &path, ip);
+        if errors.len() == before {
+            not_special(ip, &path, &mut errors);
+        }
     }
-    check::one_of(&mut errors, &path.child("type"), kind, &TYPES);
-    load_balancer(spec, kind, &path, &mut errors);
+    check::required_one_of(&mut errors, &path.child("type"), kind, &TYPES);
+    port_pairs(spec, kind, &path.child("ports"), &mut errors);
+    source_ranges(object, spec, kind, &path, &mut errors);
+    if kind != "LoadBalancer" && spec.bool_at(&["allocateLoadBalancerNodePorts"]).is_some() {
+        let path = path.child("allocateLoadBalancerNodePorts");
+        errors.push(FieldError::forbidden(&path, BALANCED_ONLY));
+    }
+    load_balancer_class(spec, kind, &mut errors);
     traffic(object, spec, &path, &mut errors);
     errors
+}
+
+fn zone_hints(object: &Value, errors: &mut FieldErrors) {
+    let annotations = meta::ObjectMeta::of(object).annotations();
+    let (old, new) = ZONE_HINTS;
+    if let (Some(hints), Some(mode)) = (annotations.str(old), annotations.str(new))
+        && hints != mode
+    {
+        let path = FieldPath::root("metadata").child("annotations").key(new);
+        let detail = format!("must match annotations[{old}] when both are specified");
+        errors.push(FieldError::invalid_str(&path, mode, detail));
+    }
 }
 
 /// A changed service.
@@ -57,6 +86,8 @@ pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
             errors.push(FieldError::invalid(&path, &shown, ONCE));
         }
     }
+    // The original looks at the class once more with everything else.
+    load_balancer_class(spec_of(object), kinds[0], &mut errors);
     let health = |service: &Value| print::int(service, &["spec", "healthCheckNodePort"]);
     if needs_health_check(old) && needs_health_check(object) && health(old) != health(object) {
         let path = FieldPath::root("spec").child("healthCheckNodePort");
@@ -133,25 +164,44 @@ fn spec_of(service: &Value) -> &Value {
 pub(super) fn status(object: &Value) -> FieldErrors {
     let mut errors = Vec::new();
     let path = FieldPath::root("status").child("loadBalancer").child("ingress");
-    for (i, ingress) in object.list_at(&["status", "loadBalancer", "ingress"]).iter().enumerate() {
-        let ip = check::text(ingress, &["ip"]);
-        if !ip.is_empty() {
-            validation::ip(&mut errors, &path.index(i).child("ip"), ip);
-        }
-        let hostname = check::text(ingress, &["hostname"]);
-        if !hostname.is_empty() {
-            check::messages(
-                &mut errors,
-                &path.index(i).child("hostname"),
-                hostname,
-                is_dns1123_subdomain(hostname),
-            );
-        }
+    let ingresses = object.list_at(&["status", "loadBalancer", "ingress"]);
+    if !ingresses.is_empty() && check::text(object, &["spec", "type"]) != "LoadBalancer" {
+        let detail = "may only be used when `spec.type` is 'LoadBalancer'";
+        errors.push(FieldError::forbidden(&path, detail));
+        return errors;
+    }
+    for (i, ingress) in ingresses.iter().enumerate() {
+        one_ingress(ingress, &path.index(i), &mut errors);
     }
     errors
 }
 
-fn is_headless(spec: &Value) -> bool {
+fn one_ingress(ingress: &Value, path: &FieldPath, errors: &mut FieldErrors) {
+    let ip = check::text(ingress, &["ip"]);
+    if !ip.is_empty() {
+        validation::ip(errors, &path.child("ip"), ip);
+    }
+    let at = path.child("ipMode");
+    match ingress.str_at(&["ipMode"]) {
+        None if ip.is_empty() => {}
+        None => errors.push(FieldError::required(&at, "must be specified when `ip` is set")),
+        Some(_) if ip.is_empty() => {
+            errors.push(FieldError::forbidden(&at, "may not be specified when `ip` is not set"));
+        }
+        Some(mode) => check::one_of(errors, &at, mode, &["Proxy", "VIP"]),
+    }
+    let hostname = check::text(ingress, &["hostname"]);
+    if hostname.is_empty() {
+        return;
+    }
+    let path = path.child("hostname");
+    check::messages(errors, &path, hostname, is_dns1123_subdomain(hostname));
+    if hostname.parse::<std::net::IpAddr>().is_ok() {
+        errors.push(FieldError::invalid_str(&path, hostname, "must be a DNS name, not an IP address"));
+    }
+}
+
+pub(super) fn is_headless(spec: &Value) -> bool {
     spec.list_at(&["clusterIPs"]).first().and_then(Value::as_str) == Some("None")
         || check::text(spec, &["clusterIP"]) == "None"
 }
@@ -169,50 +219,50 @@ fn by_type(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors)
             if spec.str_at(&["ipFamilyPolicy"]).is_some() {
                 errors.push(FieldError::forbidden(&path.child("ipFamilyPolicy"), detail));
             }
+            // A dot at the end says that the name is complete.
             let name = check::text(spec, &["externalName"]);
+            let name = name.strip_suffix('.').unwrap_or(name);
             if check::required(errors, &path.child("externalName"), name) {
-                let bare = name.strip_suffix('.').unwrap_or(name);
-                check::messages(errors, &path.child("externalName"), name, is_dns1123_subdomain(bare));
+                check::messages(errors, &path.child("externalName"), name, is_dns1123_subdomain(name));
             }
         }
-        "LoadBalancer" | "NodePort" => exposed(spec, kind, path, errors),
+        "LoadBalancer" | "NodePort" if is_headless(spec) => {
+            let detail = format!("may not be set to 'None' for {kind} services");
+            errors.push(FieldError::invalid_str(&path.child("clusterIPs").index(0), "None", detail));
+        }
         _ => {}
     }
 }
 
-/// Port of the kubelet, which a load balancer must not cover up.
-const KUBELET_PORT: i64 = 10250;
-
-fn exposed(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
-    let ports = spec.list_at(&["ports"]).iter().enumerate().filter(|_| kind == "LoadBalancer");
-    for (i, _) in ports.filter(|(_, port)| print::int(port, &["port"]) == KUBELET_PORT) {
-        let detail = format!("may not expose port {KUBELET_PORT} externally since it is used by kubelet");
-        errors.push(FieldError::invalid(&path.child("ports").index(i), &KUBELET_PORT.into(), detail));
-    }
-    if is_headless(spec) {
-        let detail = format!("may not be set to 'None' for {kind} services");
-        errors.push(FieldError::invalid_str(&path.child("clusterIPs").index(0), "None", detail));
-    }
-}
-
-fn ports(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
+fn ports(spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     let list = spec.list_at(&["ports"]);
     let mut names = BTreeSet::new();
     for (i, port) in list.iter().enumerate() {
         one_port(port, list.len() > 1, &mut names, &path.index(i), errors);
     }
+}
+
+/// Ports with their protocols are there once, in the cluster and on the nodes.
+fn port_pairs(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
+    let list = spec.list_at(&["ports"]);
+    let of = |port: &Value| print::int(port, &["nodePort"]);
+    for (i, _) in list.iter().enumerate().filter(|(_, port)| kind == "ClusterIP" && of(port) != 0) {
+        let detail = "may not be used when `type` is 'ClusterIP'";
+        errors.push(FieldError::forbidden(&path.index(i).child("nodePort"), detail));
+    }
+    let mut pairs = BTreeSet::new();
+    for (i, port) in list.iter().enumerate().filter(|(_, port)| of(port) != 0) {
+        if !pairs.insert((check::text(port, &["protocol"]), of(port))) {
+            errors.push(FieldError::duplicate(&path.index(i).child("nodePort"), &of(port).into()));
+        }
+    }
     let mut pairs = BTreeSet::new();
     for (i, port) in list.iter().enumerate() {
-        let node_port = print::int(port, &["nodePort"]);
-        if kind == "ClusterIP" && node_port != 0 {
-            let detail = "may not be used when `type` is 'ClusterIP'";
-            errors.push(FieldError::forbidden(&path.index(i).child("nodePort"), detail));
-        }
         let number = print::int(port, &["port"]);
-        if !pairs.insert((check::text(port, &["protocol"]), number)) {
+        let protocol = check::text(port, &["protocol"]);
+        if !pairs.insert((protocol, number)) {
             let shown = format!(
-                "{{\"Name\":\"\",\"Protocol\":\"{}\",\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}",
-                check::text(port, &["protocol"])
+                "{{\"Name\":\"\",\"Protocol\":\"{protocol}\",\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}"
             );
             errors.push(FieldError::new(FieldErrorType::Duplicate, &path.index(i), shown, ""));
         }
@@ -335,42 +385,61 @@ fn texts<'a>(spec: &'a Value, field: &str) -> Vec<&'a str> {
     spec.list_at(&[field]).iter().map(|value| value.as_str().unwrap_or_default()).collect()
 }
 
-fn load_balancer(spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
-    for (i, range) in spec.list_at(&["loadBalancerSourceRanges"]).iter().enumerate() {
-        // The original names the Go field here.
-        let path = path.child("LoadBalancerSourceRanges").index(i);
-        validation::cidr(errors, &path, range.as_str().unwrap_or_default().trim());
+/// The annotation that held the ranges before there was a field.
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+
+fn source_ranges(object: &Value, spec: &Value, kind: &str, path: &FieldPath, errors: &mut FieldErrors) {
+    let ranges = texts(spec, "loadBalancerSourceRanges");
+    // The original names the Go field here.
+    let (path, ranges): (FieldPath, Vec<(Option<usize>, &str)>) = if ranges.is_empty() {
+        let annotations = meta::ObjectMeta::of(object).annotations();
+        let Some(text) = annotations.str(SOURCE_RANGES) else { return };
+        let path = FieldPath::root("metadata").child("annotations").key(SOURCE_RANGES);
+        let parts = text.trim().split(',').filter(|_| !text.trim().is_empty());
+        (path, parts.map(|range| (None, range)).collect())
+    } else {
+        let indexed = ranges.into_iter().enumerate().map(|(i, range)| (Some(i), range));
+        (path.child("LoadBalancerSourceRanges"), indexed.collect())
+    };
+    if kind != "LoadBalancer" {
+        errors.push(FieldError::forbidden(&path, BALANCED_ONLY));
     }
-    if let Some(class) = spec.str_at(&["loadBalancerClass"]) {
-        let path = path.child("loadBalancerClass");
-        if kind == "LoadBalancer" {
-            validation::qualified_name(errors, &path, class);
-        } else {
-            errors.push(FieldError::forbidden(&path, "may only be used when `type` is 'LoadBalancer'"));
-        }
+    for (index, range) in ranges {
+        let path = index.map_or_else(|| path.clone(), |index| path.index(index));
+        validation::cidr(errors, &path, range.trim());
     }
-    if kind != "LoadBalancer" && spec.bool_at(&["allocateLoadBalancerNodePorts"]).is_some() {
-        let path = path.child("allocateLoadBalancerNodePorts");
-        errors.push(FieldError::forbidden(&path, "may only be used when `type` is 'LoadBalancer'"));
+}
+
+fn load_balancer_class(spec: &Value, kind: &str, errors: &mut FieldErrors) {
+    let Some(class) = spec.str_at(&["loadBalancerClass"]) else { return };
+    let path = FieldPath::root("spec").child("loadBalancerClass");
+    if kind == "LoadBalancer" {
+        validation::qualified_name(errors, &path, class);
+    } else {
+        errors.push(FieldError::forbidden(&path, BALANCED_ONLY));
     }
 }
 
 fn traffic(object: &Value, spec: &Value, path: &FieldPath, errors: &mut FieldErrors) {
     const POLICIES: [&str; 2] = ["Cluster", "Local"];
     let external = check::text(spec, &["externalTrafficPolicy"]);
-    let outside = matches!(check::text(spec, &["type"]), "NodePort" | "LoadBalancer")
-        || !spec.list_at(&["externalIPs"]).is_empty();
-    if !external.is_empty() {
-        let path = path.child("externalTrafficPolicy");
-        if outside {
-            check::one_of(errors, &path, external, &POLICIES);
-        } else {
-            let detail = "may only be set for externally-accessible services";
-            errors.push(FieldError::invalid_str(&path, external, detail));
-        }
+    let outside = match check::text(spec, &["type"]) {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => !spec.list_at(&["externalIPs"]).is_empty(),
+        _ => false,
+    };
+    let at = path.child("externalTrafficPolicy");
+    if outside {
+        check::required_one_of(errors, &at, external, &POLICIES);
+    } else if !external.is_empty() {
+        let detail = "may only be set for externally-accessible services";
+        errors.push(FieldError::invalid_str(&at, external, detail));
     }
     let health = print::int(spec, &["healthCheckNodePort"]);
-    if health != 0 && !needs_health_check(object) {
+    if needs_health_check(object) && health != 0 {
+        validation::port_number(errors, &path.child("healthCheckNodePort"), health);
+    } else if health != 0 {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         errors.push(FieldError::invalid(&path.child("healthCheckNodePort"), &health.into(), detail));
     }
@@ -405,6 +474,121 @@ mod tests {
         assert_eq!(
             texts(&create(&object)),
             ["spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"]
+        );
+    }
+
+    fn defaulted(json: &str) -> Value {
+        crate::testing::defaulted(&crate::core::service::definition(), json)
+    }
+
+    #[test]
+    fn services_are_refused_for_what_is_wrong_with_them() {
+        let port = r#""ports":[{"port":80}]"#;
+        for (spec, expected) in [
+            (format!("{{{port}}}"), vec![]),
+            ("{}".to_owned(), vec!["spec.ports: Required value"]),
+            (r#"{"clusterIP":"None","clusterIPs":["None"]}"#.to_owned(), vec![]),
+            (
+                format!(r#"{{"type":"LoadBalancer","clusterIP":"None","clusterIPs":["None"],{port}}}"#),
+                vec![
+                    "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for LoadBalancer services",
+                ],
+            ),
+            (r#"{"type":"ExternalName","externalName":"a.b."}"#.to_owned(), vec![]),
+            (
+                r#"{"type":"ExternalName","externalName":"."}"#.to_owned(),
+                vec!["spec.externalName: Required value"],
+            ),
+            (
+                r#"{"ports":[{"port":80},{"name":"b","port":81}]}"#.to_owned(),
+                vec!["spec.ports[0].name: Required value"],
+            ),
+            (
+                r#"{"ports":[{"name":"a","port":80},{"name":"b","port":80}]}"#.to_owned(),
+                vec![
+                    "spec.ports[1]: Duplicate value: {\"Name\":\"\",\"Protocol\":\"TCP\",\"AppProtocol\":null,\"Port\":80,\
+                     \"TargetPort\":0,\"NodePort\":0}",
+                ],
+            ),
+            (
+                r#"{"type":"NodePort","ports":[{"name":"a","port":80,"nodePort":30000},{"name":"b","port":81,
+                    "nodePort":30000}]}"#
+                    .to_owned(),
+                vec!["spec.ports[1].nodePort: Duplicate value: 30000"],
+            ),
+            (
+                r#"{"ports":[{"port":80,"nodePort":30000}]}"#.to_owned(),
+                vec!["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"],
+            ),
+            (
+                format!(r#"{{"externalIPs":["127.0.0.1"],{port}}}"#),
+                vec![
+                    "spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, \
+                     ::1/128)",
+                ],
+            ),
+            (
+                format!(r#"{{"loadBalancerSourceRanges":["10.0.0.0/8"],{port}}}"#),
+                vec![
+                    "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                ],
+            ),
+            (
+                format!(
+                    r#"{{"sessionAffinity":"ClientIP","sessionAffinityConfig":{{"clientIP":{{"timeoutSeconds":86401}}}},{port}}}"#
+                ),
+                vec![
+                    "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 86401: must be greater than 0 and less \
+                     than 86400",
+                ],
+            ),
+            (
+                format!(r#"{{"externalTrafficPolicy":"Local",{port}}}"#),
+                vec![
+                    "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",
+                ],
+            ),
+            (
+                format!(r#"{{"healthCheckNodePort":1,{port}}}"#),
+                vec![
+                    "spec.healthCheckNodePort: Invalid value: 1: may only be set when `type` is 'LoadBalancer' and \
+                     `externalTrafficPolicy` is 'Local'",
+                ],
+            ),
+            (
+                format!(r#"{{"loadBalancerClass":"a/b",{port}}}"#),
+                vec!["spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"],
+            ),
+            (
+                format!(r#"{{"trafficDistribution":"PreferFar",{port}}}"#),
+                vec![
+                    "spec.trafficDistribution: Unsupported value: \"PreferFar\": supported values: \"PreferClose\", \
+                     \"PreferSameZone\", \"PreferSameNode\"",
+                ],
+            ),
+        ] {
+            assert_eq!(texts(&create(&defaulted(&format!(r#"{{"spec":{spec}}}"#)))), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_status_belongs_to_a_load_balancer() {
+        let with = |kind: &str, ingress: &str| {
+            texts(&status(&crate::testing::object(&format!(
+                r#"{{"spec":{{"type":"{kind}"}},"status":{{"loadBalancer":{{"ingress":[{ingress}]}}}}}}"#
+            ))))
+        };
+        assert_eq!(with("LoadBalancer", r#"{"ip":"10.0.0.1","ipMode":"VIP"}"#), Vec::<String>::new());
+        assert_eq!(with("ClusterIP", r#"{"ip":"10.0.0.1","ipMode":"VIP"}"#).len(), 1);
+        assert_eq!(
+            with("LoadBalancer", r#"{"hostname":"10.0.0.1"}"#),
+            [
+                "status.loadBalancer.ingress[0].hostname: Invalid value: \"10.0.0.1\": must be a DNS name, not an IP address"
+            ]
+        );
+        assert_eq!(
+            with("LoadBalancer", r#"{"hostname":"a.b","ipMode":"VIP"}"#),
+            ["status.loadBalancer.ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set"]
         );
     }
 
