@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use memchr::memmem;
 use meta::options::DeleteOptions;
 use meta::{ApiError, FieldErrors, ObjectMeta};
 use schema::Value;
@@ -199,6 +200,42 @@ pub trait VirtualResource: Send + Sync {
 }
 
 impl PrintContext {
+    /// Leaves ages open, so that cells made with it are good at any time: where an age belongs
+    /// stands a mark, which [`fill_ages`](PrintContext::fill_ages) replaces.
+    pub const OPEN: PrintContext = PrintContext { now: Timestamp::MAX };
+    /// Stands around an open age. No character, so that no text has reason to hold it.
+    const AGE_MARK: char = '\u{10fffe}';
+
+    /// True if UTF-8 text has the mark of open ages in it.
+    pub fn holds_mark(text: &[u8]) -> bool {
+        let mut mark = [0; 4];
+        memmem::find(text, PrintContext::AGE_MARK.encode_utf8(&mut mark).as_bytes()).is_some()
+    }
+
+    /// Appends `text`, made of [open](PrintContext::OPEN) cells, with the ages of now.
+    pub fn fill_ages(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut mark = [0; 4];
+        let mark = PrintContext::AGE_MARK.encode_utf8(&mut mark).as_bytes();
+        let mut rest = text;
+        while let Some(at) = memmem::find(rest, mark) {
+            let (before, behind) = (&rest[..at], &rest[at + mark.len()..]);
+            out.extend_from_slice(before);
+            let end = memmem::find(behind, mark).unwrap_or(behind.len());
+            let then = std::str::from_utf8(&behind[..end]).ok().and_then(|then| then.parse::<i64>().ok());
+            let age = then.map_or_else(|| UNKNOWN_AGE.to_owned(), |then| self.age_of(then));
+            out.extend_from_slice(age.as_bytes());
+            rest = behind.get(end + mark.len()..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
+    }
+
+    fn age_of(&self, then_seconds: i64) -> String {
+        if self.now == PrintContext::OPEN.now {
+            return format!("{mark}{then_seconds}{mark}", mark = PrintContext::AGE_MARK);
+        }
+        meta::time::human_duration(jiff::SignedDuration::from_secs(self.now.as_second() - then_seconds))
+    }
+
     /// Cell of the name column.
     pub fn name(&self, object: &Value) -> String {
         ObjectMeta::of(object).name().to_owned()
@@ -212,17 +249,31 @@ impl PrintContext {
     /// Time since an RFC 3339 timestamp, e.g. `3h5m`; `<unknown>` if there is none.
     pub fn since(&self, timestamp: &str) -> String {
         match timestamp.parse::<Timestamp>() {
-            Ok(then) => {
-                let seconds = self.now.as_second() - then.as_second();
-                meta::time::human_duration(jiff::SignedDuration::from_secs(seconds))
-            }
-            Err(_) => "<unknown>".to_owned(),
+            Ok(then) => self.age_of(then.as_second()),
+            Err(_) => UNKNOWN_AGE.to_owned(),
         }
     }
 }
 
+/// Age of what has no time.
+const UNKNOWN_AGE: &str = "<unknown>";
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn open_ages_are_filled_in_later() {
+        let (then, now) = ("2024-01-02T03:04:05Z", "2024-01-02T06:09:05Z");
+        let now = PrintContext { now: now.parse().expect("a time") };
+        let cells = |print: &PrintContext| {
+            format!("a {} b {} c {}", print.since(then), print.since(""), print.since(then))
+        };
+        let mut filled = Vec::new();
+        now.fill_ages(cells(&PrintContext::OPEN).as_bytes(), &mut filled);
+        assert_eq!(String::from_utf8(filled).expect("text"), cells(&now));
+        assert_eq!(cells(&now), "a 3h5m b <unknown> c 3h5m");
+    }
 
     #[test]
     fn ages_are_told_in_at_most_two_units() {

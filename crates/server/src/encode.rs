@@ -2,18 +2,19 @@
 //!
 //! The encoding of a stored object is made once per served version and media
 //! type and kept beside the object (D2): JSON without kind and apiVersion, as
-//! it stands in lists, or the raw protobuf message. Single objects and events
-//! are spliced from it. Transformations are the business of `table`.
+//! it stands in lists. Protobuf messages are mostly those stored (`splice`).
+//! Single objects and events are spliced from them. Transformations are the business of `table`.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use meta::{ApiError, GroupVersionKind};
-use registry::{Outcome, SchemaRef, ServedResource};
+use registry::{Outcome, PrintContext, SchemaRef, ServedResource};
 use schema::{Schema, TypeId, Value};
 use storage::Object;
 
 use crate::negotiation::{MediaType, MetaVersion, Output};
+use crate::splice::Spliced;
 use crate::table;
 
 /// Types of the API itself, in the built-in table.
@@ -82,7 +83,7 @@ pub fn object(resource: &ServedResource, item: Item<'_>, output: Output) -> Resu
     let gvk = resource.definition.gvk();
     match output.media_type {
         MediaType::Json | MediaType::Yaml => Ok(finish_json(object_json(resource, item, &gvk)?, output)),
-        MediaType::Protobuf => Ok(envelope(&gvk, &item_protobuf(resource, item)?)),
+        MediaType::Protobuf => Ok(envelope(&gvk, &item_protobuf(resource, item)?.into_bytes())),
     }
 }
 
@@ -109,13 +110,64 @@ pub fn item_json(resource: &ServedResource, item: Item<'_>) -> Result<Bytes, Api
     })
 }
 
-/// The protobuf message of the object; made once per stored object.
-pub fn item_protobuf(resource: &ServedResource, item: Item<'_>) -> Result<Bytes, ApiError> {
-    cached(resource, item, Form::Protobuf, |tree| {
+/// The protobuf message of an object.
+pub enum Message<'a> {
+    /// In one piece.
+    Whole(Bytes),
+    /// To be put together of stored bytes.
+    Spliced(Spliced<'a>),
+}
+
+impl Message<'_> {
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Message::Whole(bytes) => bytes.len(),
+            Message::Spliced(spliced) => spliced.len(),
+        }
+    }
+
+    /// Appends it.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Message::Whole(bytes) => out.extend_from_slice(bytes),
+            Message::Spliced(spliced) => spliced.put(out),
+        }
+    }
+
+    /// It in one piece.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Message::Whole(bytes) => bytes,
+            Message::Spliced(spliced) => {
+                let mut out = Vec::with_capacity(spliced.len());
+                spliced.put(&mut out);
+                Bytes::from(out)
+            }
+        }
+    }
+}
+
+/// The protobuf message of the object. For a stored object it is made once; if it turns out to be the
+/// stored bytes with the resourceVersion set in, only that is remembered.
+pub fn item_protobuf<'a>(resource: &ServedResource, item: Item<'a>) -> Result<Message<'a>, ApiError> {
+    let spliced = match item {
+        Item::Stored(object) => Spliced::new(&object.data, object.revision),
+        Item::Tree(_) => None,
+    };
+    let made = cached(resource, item, Form::Protobuf, |tree| {
         let mut out = Vec::with_capacity(1024);
         codec::protobuf::encode(&resource.schema, resource.ty, &tree, &mut out);
+        if spliced.as_ref().is_some_and(|spliced| spliced.makes(&out)) {
+            // No object has an empty message: this stands for the splice.
+            out.clear();
+        }
         out
-    })
+    })?;
+    match spliced {
+        Some(spliced) if made.is_empty() => Ok(Message::Spliced(spliced)),
+        _ => Ok(Message::Whole(made)),
+    }
 }
 
 /// JSON of the object's metadata alone, kind and apiVersion `meta.k8s.io/v1`; made once per stored object.
@@ -132,6 +184,21 @@ pub fn partial_protobuf(resource: &ServedResource, item: Item<'_>) -> Result<Byt
     cached_stored(resource, item, Form::PartialProtobuf, |tree| {
         table::partial_protobuf(&resource.definition, tree)
     })
+}
+
+/// Cells and condition of the object's row, with open ages; made once per
+/// stored object. None if the row has to be made anew every time.
+pub fn row(resource: &ServedResource, item: Item<'_>) -> Result<Option<Bytes>, ApiError> {
+    let Item::Stored(object) = item else { return Ok(None) };
+    let row = cached_stored(resource, item, Form::Row, |tree| {
+        let mut out = Vec::new();
+        // Text that looks like an open age must not be taken for one.
+        if !PrintContext::holds_mark(&object.data) {
+            table::put_cells(resource, tree, &PrintContext::OPEN, &mut out);
+        }
+        out
+    })?;
+    Ok(Some(row).filter(|row| !row.is_empty()))
 }
 
 /// The object as a tree in the version served, with kind and apiVersion.
@@ -227,12 +294,14 @@ enum Form {
     PartialJson = 2,
     /// Metadata alone, as a message.
     PartialProtobuf = 3,
+    /// What a row says beside the object, as JSON with open ages.
+    Row = 4,
 }
 
 /// The tag under which a form is kept. Types of the versions of one resource
 /// must differ, as they do in the built-in table, or they would share encodings.
 fn tag(resource: &ServedResource, form: Form) -> u32 {
-    resource.ty.0 << 2 | form as u32
+    resource.ty.0 << 3 | form as u32
 }
 
 fn cached(
@@ -265,9 +334,10 @@ fn cached_stored(
     }
 }
 
-/// Bytes without spare room: they are kept as long as the object.
+/// Bytes without spare room: they are kept as long as the object. Copied, because allocators
+/// are content to shrink a buffer in place and leave up to half of it unused.
 fn exact(made: Vec<u8>) -> Bytes {
-    Bytes::from(made.into_boxed_slice())
+    Bytes::copy_from_slice(&made)
 }
 
 fn named(resource: &ServedResource, mut tree: Value) -> Value {

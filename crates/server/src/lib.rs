@@ -24,6 +24,7 @@ pub mod request_info;
 pub mod respond;
 mod router;
 pub mod services;
+mod splice;
 pub mod status;
 mod stream;
 mod table;

@@ -19,7 +19,7 @@ use registry::ServedResource;
 use schema::Value;
 use storage::{List, ListItems, Object};
 
-use crate::encode::{self, Item};
+use crate::encode::{self, Item, Message};
 use crate::negotiation::{MediaType, MetaVersion, Output, header};
 use crate::respond::{Body, BodyError, bytes};
 use crate::table::{self, TableStyle};
@@ -156,11 +156,23 @@ enum Pieces {
 }
 
 /// The protobuf message of one object of a list.
-fn message_of(resource: &ServedResource, form: &ListForm, item: Item<'_>) -> Result<Bytes, ApiError> {
+fn message_of<'a>(
+    resource: &ServedResource,
+    form: &ListForm,
+    item: Item<'a>,
+) -> Result<Message<'a>, ApiError> {
     match form {
         ListForm::Objects => encode::item_protobuf(resource, item),
-        ListForm::Partial(_) | ListForm::Table(_) => encode::partial_protobuf(resource, item),
+        ListForm::Partial(_) | ListForm::Table(_) => {
+            encode::partial_protobuf(resource, item).map(Message::Whole)
+        }
     }
+}
+
+/// Appends an item of a list.
+fn put_message(message: &Message<'_>, out: &mut Vec<u8>) {
+    wire::put_header(2, message.len(), out);
+    message.put(out);
 }
 
 impl ListWriter {
@@ -188,8 +200,8 @@ impl ListWriter {
         items: Items,
         form: ListForm,
     ) -> Result<ListWriter, ApiError> {
-        // Everything is encoded before the first byte goes out, because the envelope tells the length. The
-        // encodings stay beside the objects, so only the objects are held here.
+        // Everything is measured before the first byte goes out, because the envelope tells the length.
+        // Encodings stay beside the objects, so only the objects are held here.
         let mut length = 0;
         let mut measure = |item: Item<'_>| -> Result<(), ApiError> {
             length += wire::field_len(message_of(&resource, &form, item)?.len());
@@ -249,12 +261,12 @@ impl ListWriter {
         let item = match &mut self.items {
             Pieces::Messages(objects) => {
                 let Some(next) = objects.next() else { return Ok(false) };
-                wire::put_bytes(2, &message_of(&self.resource, &self.form, Item::Stored(&next))?, out);
+                put_message(&message_of(&self.resource, &self.form, Item::Stored(&next))?, out);
                 return Ok(true);
             }
             Pieces::MessageTrees(trees) => {
                 let Some(next) = trees.next() else { return Ok(false) };
-                wire::put_bytes(2, &message_of(&self.resource, &self.form, Item::Tree(&next))?, out);
+                put_message(&message_of(&self.resource, &self.form, Item::Tree(&next))?, out);
                 return Ok(true);
             }
             Pieces::Objects(objects) => {

@@ -67,30 +67,43 @@ pub fn open(version: MetaVersion, list_metadata: &[u8], columns: Option<&[Column
     out.extend_from_slice(b",\"rows\":");
 }
 
-/// Appends one row.
+/// Appends one row. What it says of a stored object is made once, but for the ages.
 pub fn put_row(
     resource: &ServedResource,
     item: Item<'_>,
     style: &TableStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), ApiError> {
-    let tree = encode::stored_tree(resource, item)?;
-    let cells = resource.definition.strategy.cells(&tree, &style.print);
-    out.extend_from_slice(b"{\"cells\":");
-    codec::json::encode_any(&Value::List(cells), out);
-    if let Some(condition) = resource.definition.strategy.row_condition(&tree) {
-        put_condition(condition, out);
+    out.push(b'{');
+    match encode::row(resource, item)? {
+        Some(row) => style.print.fill_ages(&row, out),
+        None => put_cells(resource, &*encode::stored_tree(resource, item)?, &style.print, out),
     }
     out.extend_from_slice(b",\"object\":");
     match style.include {
         IncludeObject::None => out.extend_from_slice(b"null"),
-        IncludeObject::Metadata => put_partial(&resource.definition, &tree, style.version, out),
+        IncludeObject::Metadata if style.version == MetaVersion::V1 => {
+            out.extend_from_slice(&encode::partial_json(resource, item)?);
+        }
+        IncludeObject::Metadata => {
+            put_partial(&resource.definition, &*encode::stored_tree(resource, item)?, style.version, out);
+        }
         IncludeObject::Object => {
             out.extend_from_slice(&encode::object_json(resource, item, &resource.definition.gvk())?);
         }
     }
     out.push(b'}');
     Ok(())
+}
+
+/// Appends cells and condition of a row.
+pub fn put_cells(resource: &ServedResource, tree: &Value, print: &PrintContext, out: &mut Vec<u8>) {
+    let strategy = &resource.definition.strategy;
+    out.extend_from_slice(b"\"cells\":");
+    codec::json::encode_any(&Value::List(strategy.cells(tree, print)), out);
+    if let Some(condition) = strategy.row_condition(tree) {
+        put_condition(condition, out);
+    }
 }
 
 /// A Table of one `Scale`.

@@ -146,7 +146,8 @@ impl ObjectCodec for BuiltinCodec {
                 out = text.into_bytes();
             }
         }
-        Ok(out.into())
+        // Copied, so that what is kept as long as the object has no spare room.
+        Ok(Bytes::copy_from_slice(&out))
     }
 
     fn decode(&self, data: &[u8]) -> Result<Value, Error> {

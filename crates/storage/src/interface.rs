@@ -112,6 +112,8 @@ impl Encodings {
         if let Some((_, first)) = made.iter().find(|(t, _)| *t == tag) {
             return Ok(first.clone());
         }
+        // Room for one more and not for four: most objects are asked for in one form only.
+        made.reserve_exact(1);
         made.push((tag, bytes.clone()));
         Ok(bytes)
     }

@@ -250,7 +250,7 @@ impl EventEncoder {
         let protobuf = self.media_type == MediaType::Protobuf;
         match &self.form {
             EventForm::Object if protobuf => {
-                Ok(encode::envelope(&gvk, &encode::item_protobuf(&self.resource, item)?))
+                Ok(encode::envelope(&gvk, &encode::item_protobuf(&self.resource, item)?.into_bytes()))
             }
             EventForm::Object => encode::object_json(&self.resource, item, &gvk),
             EventForm::Partial(version) if protobuf => {

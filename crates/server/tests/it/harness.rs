@@ -63,6 +63,14 @@ impl Api {
 
     /// A server with other limits.
     pub fn with_limits(limits: RequestLimits) -> Api {
+        Api::over(|_, storage| storage, limits)
+    }
+
+    /// A server whose resources are stored in what `wrap` makes of their storage, by resource.
+    pub fn over(
+        wrap: impl Fn(&ResourceDef, Arc<dyn Storage>) -> Arc<dyn Storage>,
+        limits: RequestLimits,
+    ) -> Api {
         let environment = environment::real::environment();
         let backend = Arc::new(Model::new(&environment));
         let compactor = Compactor::start(backend.clone(), &environment, storage::DEFAULT_COMPACTION_INTERVAL);
@@ -86,6 +94,7 @@ impl Api {
                 })
                 .unwrap(),
             );
+            let storage = wrap(&definition, storage);
             let definition = Arc::new(definition);
             let store = Store::new(StoreConfig {
                 definition: definition.clone(),
