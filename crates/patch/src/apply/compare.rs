@@ -33,8 +33,8 @@ impl Comparison {
         self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
     }
 
-    fn push(&mut self, element: &PathElement, difference: Option<Difference>, below: Comparison) {
-        let is = |kind| difference == Some(kind);
+    fn push(&mut self, element: &PathElement, differences: &[Difference], below: Comparison) {
+        let is = |kind| differences.contains(&kind);
         for (set, member, below) in [
             (&mut self.added, is(Difference::Added), below.added),
             (&mut self.modified, is(Difference::Modified), below.modified),
@@ -142,7 +142,7 @@ fn walk_member(
     let mut inner = Comparison::default();
     let difference = walk(place, old, new, &mut inner);
     if difference.is_some() || !inner.is_empty() {
-        below.push(&element(), difference, inner);
+        below.push(&element(), difference.as_slice(), inner);
     }
 }
 
@@ -169,7 +169,8 @@ fn walk_list(place: Place<'_>, kind: ListKind, old: &[Value], new: &[Value], bel
     }
 }
 
-/// Items of one element. Where a list repeats itself the repetition is a leaf.
+/// Items of one element. Where a list repeats itself the repetition is a leaf,
+/// which comes in the place of a single item or goes for one.
 fn walk_items(
     item: Place<'_>,
     element: &PathElement,
@@ -178,22 +179,22 @@ fn walk_items(
     below: &mut Comparison,
 ) {
     let mut inner = Comparison::default();
-    let difference = match (old.is_repeated(), new.is_repeated()) {
-        (false, false) => walk(item, old.first(), new.first(), &mut inner),
+    let differences = match (old.is_repeated(), new.is_repeated()) {
+        (false, false) => walk(item, old.first(), new.first(), &mut inner).into_iter().collect(),
         (true, true) => {
             let same = old.len() == new.len() && old.values().eq(new.values());
-            (!same).then_some(Difference::Modified)
+            if same { Vec::new() } else { vec![Difference::Modified] }
         }
         (true, false) => {
-            walk(item, None, new.first(), &mut inner);
-            Some(Difference::Removed)
+            let single = walk(item, None, new.first(), &mut inner);
+            single.into_iter().chain([Difference::Removed]).collect()
         }
         (false, true) => {
-            walk(item, old.first(), None, &mut inner);
-            Some(Difference::Added)
+            let single = walk(item, old.first(), None, &mut inner);
+            single.into_iter().chain([Difference::Added]).collect()
         }
     };
-    if difference.is_some() || !inner.is_empty() {
-        below.push(element, difference, inner);
+    if !differences.is_empty() || !inner.is_empty() {
+        below.push(element, &differences, inner);
     }
 }

@@ -114,6 +114,40 @@ fn sets_share_values_and_refuse_repeated_ones() {
 }
 
 #[test]
+fn an_item_in_the_place_of_repeated_ones_is_taken_from_who_repeated_it() {
+    let env = |items: &str| deployment(&format!(r#"{{"name":"c","env":[{items}]}}"#));
+    let item = |name: &str, value: u8| format!(r#"{{"name":"{name}","value":"{value}"}}"#);
+    let both = [item("A", 1), item("A", 2), item("B", 3)].join(",");
+    let mut stored = Stored::deployment();
+    stored.update("u", &env(&both));
+    let repeated =
+        r#""f:env":{".":{},"k:{\"name\":\"A\"}":{},"k:{\"name\":\"B\"}":{".":{},"f:name":{},"f:value":{}}}"#;
+    assert!(stored.managers()[0].contains(repeated), "{:?}", stored.managers());
+    stored.apply("m", false, &env(&item("B", 3))).expect("shared");
+    let values = |stored: &Stored| -> Vec<String> {
+        let containers = stored.object.list_at(CONTAINERS);
+        let items = containers[0].list_at(&["env"]).iter();
+        items.map(|item| item.str_at(&["value"]).unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(values(&stored), ["1", "2", "3"], "what is not named stays as it is");
+    let refusal = stored.apply("m", false, &env(&item("A", 9))).expect_err("repeated by u");
+    assert_eq!(
+        refusal,
+        r#"Apply failed with 1 conflict: conflict with "u" using apps/v1: .spec.template.spec.containers[name="c"].env[name="A"]"#
+    );
+    stored.apply("m", true, &env(&item("A", 9))).expect("forced");
+    assert_eq!(values(&stored), ["9", "3"]);
+    assert!(!stored.managers()[1].contains(r#"k:{\"name\":\"A\"}"#), "{:?}", stored.managers());
+    stored.update("u", &env(&both));
+    assert!(
+        stored.managers()[0].starts_with("u Update"),
+        "the other owns nothing of it: {:?}",
+        stored.managers()
+    );
+    assert!(stored.managers()[0].contains(r#""k:{\"name\":\"A\"}":{}"#), "{:?}", stored.managers());
+}
+
+#[test]
 fn atomic_lists_and_items_change_hands_as_a_whole() {
     let mut stored = Stored::deployment();
     stored.apply("m1", false, &deployment(r#"{"name":"a","args":["x","y"]}"#)).expect("new");
