@@ -23,6 +23,26 @@ pub struct KubeletOptions {
     pub tls: TlsOptions,
     /// Upgraded connections at once. Beyond it: 429.
     pub streams_max: usize,
+    /// What is done with WebSockets.
+    pub websockets: WebSocketFeatures,
+}
+
+/// What is done with the WebSockets of clients that kubelets did not know in
+/// the past. What is switched off is passed through as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketFeatures {
+    /// Channels of `exec` and `attach` become SPDY streams (gate `TranslateStreamCloseWebsocketRequests`).
+    pub translate: bool,
+    /// SPDY of `portforward` is taken out of them (gate `PortForwardWebsockets`).
+    pub tunnel: bool,
+    /// Both are left to kubelets that declare they can (gate `ExtendWebSocketsToKubelet`).
+    pub pass_through: bool,
+}
+
+impl Default for WebSocketFeatures {
+    fn default() -> WebSocketFeatures {
+        WebSocketFeatures { translate: true, tunnel: true, pass_through: true }
+    }
 }
 
 impl Default for KubeletOptions {
@@ -34,6 +54,7 @@ impl Default for KubeletOptions {
             timeout: Duration::from_secs(5),
             tls: TlsOptions::default(),
             streams_max: 10_000,
+            websockets: WebSocketFeatures::default(),
         }
     }
 }

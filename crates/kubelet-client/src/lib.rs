@@ -16,6 +16,6 @@ mod tls;
 mod transport;
 
 pub use dial::DialError;
-pub use kubelets::{KubeletOptions, Kubelets};
+pub use kubelets::{KubeletOptions, Kubelets, WebSocketFeatures};
 pub use tls::{TlsError, TlsOptions};
 pub use transport::{Scheme, SendError, Transport};

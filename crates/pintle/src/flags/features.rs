@@ -1,6 +1,7 @@
 //! Feature gates. A gate is known here only when switching it changes something.
 
 use clap::{Arg, ArgAction, ArgMatches};
+use kubelet_client::WebSocketFeatures;
 
 use super::FlagError;
 
@@ -11,6 +12,8 @@ pub struct FeatureFlags {
     pub kms_v1: bool,
     /// AllowUnsafeMalformedObjectDeletion: objects that cannot be read are named and may be deleted.
     pub unsafe_deletion: bool,
+    /// What is done with WebSockets to kubelets.
+    pub websockets: WebSocketFeatures,
 }
 
 const GATES: &str = "feature-gates";
@@ -21,7 +24,7 @@ pub(super) fn flags() -> Vec<Arg> {
         Arg::new(GATES)
             .long(GATES)
             .value_name("GATE=true|false,...")
-            .help("Switches features on or off: AllowUnsafeMalformedObjectDeletion (default false), KMSv1 (default false)")
+            .help("Switches features on or off: AllowUnsafeMalformedObjectDeletion (default false), ExtendWebSocketsToKubelet (default true), KMSv1 (default false), PortForwardWebsockets (default true), TranslateStreamCloseWebsocketRequests (default true)")
             .num_args(1)
             .action(ArgAction::Append),
     ]
@@ -42,7 +45,10 @@ impl FeatureFlags {
         let (gate, value) = (gate.trim(), value.trim());
         let switched = match gate {
             "AllowUnsafeMalformedObjectDeletion" => &mut self.unsafe_deletion,
+            "ExtendWebSocketsToKubelet" => &mut self.websockets.pass_through,
             "KMSv1" => &mut self.kms_v1,
+            "PortForwardWebsockets" => &mut self.websockets.tunnel,
+            "TranslateStreamCloseWebsocketRequests" => &mut self.websockets.translate,
             _ => return Err(format!("unrecognized feature gate: {gate}")),
         };
         *switched = boolean(value).ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches};
 use kubelet_client::KubeletOptions;
 
-use super::{FlagError, duration, flag, number, text};
+use super::{FeatureFlags, FlagError, duration, flag, number, text};
 
 /// Where kubelets are, whom to trust and what to show them.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ pub(super) fn flags() -> Vec<Arg> {
 }
 
 impl KubeletFlags {
-    pub(super) fn read(matches: &ArgMatches) -> Result<KubeletFlags, FlagError> {
+    pub(super) fn read(matches: &ArgMatches, features: &FeatureFlags) -> Result<KubeletFlags, FlagError> {
         let types =
             text(matches, ADDRESS_TYPES).unwrap_or_default().split(',').map(|kind| kind.trim().to_owned());
         let types: Vec<String> = types.collect();
@@ -67,8 +67,10 @@ impl KubeletFlags {
             }
         };
         let port = number(matches, PORT, "port between 0 and 65535")?;
+        let websockets = features.websockets;
         Ok(KubeletFlags {
             options: KubeletOptions {
+                websockets,
                 preferred_address_types: types,
                 port,
                 timeout,
@@ -91,6 +93,13 @@ mod tests {
         let default = parse(&[]).expect("valid").kubelet.options;
         assert_eq!((default.port, default.timeout.as_secs()), (10250, 5));
         assert_eq!(default.preferred_address_types.len(), 5);
+    }
+
+    #[test]
+    fn what_is_done_with_websockets_is_switched_by_gates() {
+        let flags = parse(&["--feature-gates=ExtendWebSocketsToKubelet=false"]).expect("valid");
+        let websockets = flags.kubelet.options.websockets;
+        assert!(!websockets.pass_through && websockets.tunnel && websockets.translate);
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl ServeFlags {
             storage: StorageFlags::read(matches)?,
             encryption: EncryptionFlags::read(matches, &features)?,
             services: ServiceFlags::read(matches)?,
-            kubelet: KubeletFlags::read(matches)?,
+            kubelet: KubeletFlags::read(matches, &features)?,
             features,
         })
     }

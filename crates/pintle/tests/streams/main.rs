@@ -4,6 +4,7 @@
 mod kubectl;
 mod wire;
 
+use kubelet_client::KubeletOptions;
 use serde_json::{Value, json};
 use test_server::TestServer;
 use test_server::kubelet::Kubelet;
@@ -16,7 +17,17 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start(features: &[&str]) -> anyhow::Result<Cluster> {
-        let cluster = Cluster { server: TestServer::start().await?, kubelet: Kubelet::start().await? };
+        Cluster::start_with(features, |_, _| {}).await
+    }
+
+    /// The same after `configure` has changed how kubelets are reached.
+    pub async fn start_with(
+        features: &[&str],
+        configure: impl FnOnce(&mut KubeletOptions, &Kubelet),
+    ) -> anyhow::Result<Cluster> {
+        let kubelet = Kubelet::start().await?;
+        let server = TestServer::start_with(|flags| configure(&mut flags.kubelet.options, &kubelet)).await?;
+        let cluster = Cluster { server, kubelet };
         cluster.create("nodes", &node("n", &cluster.kubelet, features)).await?;
         cluster.create("namespaces/default/pods", &pod("p", &["c"], "n")).await?;
         Ok(cluster)

@@ -7,6 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use kubelet_client::KubeletOptions;
 use kubelet_client::spdy::Session;
 use serde_json::{Value, json};
 use test_server::TestServer;
@@ -261,6 +262,53 @@ async fn a_kubelet_that_declares_it_gets_the_websocket_itself() -> anyhow::Resul
         let metrics = cluster.server.client()?.get("/metrics").await?;
         let counted = r#"apiserver_websocket_streaming_requests_total{proxy_type="proxied_to_kubelet",subresource="exec"} 1"#;
         assert!(metrics.text().contains(counted));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn with_its_gate_off_no_kubelet_gets_a_websocket() -> anyhow::Result<()> {
+    let off = |options: &mut KubeletOptions, _: &Kubelet| options.websockets.pass_through = false;
+    let cluster = Cluster::start_with(&["ExtendWebSocketsToKubelet"], off).await?;
+    in_time(async {
+        let mut socket =
+            cluster.websocket("p/exec?command=echo&command=hi&stdout=true", "v5.channel.k8s.io").await?;
+        assert_eq!(said(&mut socket).await?[1], "hi\n");
+        assert_eq!(cluster.kubelet.seen()[0].method, "POST");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_kubelet_is_trusted_by_its_authority_or_where_the_client_says_so() -> anyhow::Result<()> {
+    let trusting = |options: &mut KubeletOptions, kubelet: &Kubelet| {
+        options.tls.authorities_pem = Some(kubelet.certificate_pem().to_owned());
+    };
+    let cluster = Cluster::start_with(&[], trusting).await?;
+    assert_eq!(cluster.get("p/log").await?.0, 200);
+    let other = Kubelet::start().await?;
+    cluster.create("nodes", &node("other", &other, &[])).await?;
+    cluster.create("namespaces/default/pods", &pod("q", &["c"], "other")).await?;
+    let (code, text) = cluster.get("q/log").await?;
+    assert_eq!(code, 500);
+    assert!(text.contains("tls: failed to verify certificate"), "{text}");
+    assert_eq!(cluster.get("q/log?insecureSkipTLSVerifyBackend=true").await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn streams_beyond_the_bound_are_refused() -> anyhow::Result<()> {
+    let cluster = Cluster::start_with(&[], |options, _| options.streams_max = 1).await?;
+    let path = "p/exec?command=cat&stdin=true&stdout=true";
+    let first = cluster.spdy(path, "v4.channel.k8s.io").await?;
+    let error = cluster.spdy(path, "v4.channel.k8s.io").await.err().context("refused")?;
+    assert!(error.to_string().starts_with("HTTP/1.1 429 "), "{error}");
+    drop(first);
+    // The place is free as soon as the server has noticed.
+    in_time(async {
+        while cluster.spdy(path, "v4.channel.k8s.io").await.is_err() {}
         Ok(())
     })
     .await

@@ -62,7 +62,7 @@ impl Place {
 pub struct Kubelet {
     /// Where it is.
     pub place: Place,
-    /// It takes the WebSockets clients speak.
+    /// It takes the WebSockets clients speak, and is to be given them.
     pub websockets: bool,
 }
 
@@ -84,7 +84,8 @@ fn of_node(node: &Value, kubelets: &Kubelets) -> Result<Kubelet, ApiError> {
     let port = u16::try_from(port).ok().filter(|port| *port > 0).unwrap_or(kubelets.options.port);
     let transport = kubelets.checked.clone();
     let features = node.list_at(&["status", "declaredFeatures"]);
-    let websockets = features.iter().any(|feature| feature.as_str() == Some(WEBSOCKETS));
+    let declared = features.iter().any(|feature| feature.as_str() == Some(WEBSOCKETS));
+    let websockets = declared && kubelets.options.websockets.pass_through;
     Ok(Kubelet { place: Place { scheme: Scheme::Https, host, port, transport }, websockets })
 }
 

@@ -2,9 +2,9 @@
 //! the kubelet of the node they are on.
 
 use http::Response;
-use meta::ApiError;
 use meta::options::GetOptions;
-use registry::{AuthorizationAttributes, Decision};
+use meta::{ApiError, GroupResource};
+use registry::{AuthorizationAttributes, Authorizer, Decision};
 use schema::Value;
 
 use super::options::{self, StreamOptions};
@@ -22,7 +22,8 @@ pub async fn run(exchange: &Exchange, target: &Target, command: &str) -> Result<
     let kubelet = node::kubelet(exchange, target, host(&pod, &target.name)?).await?;
     let path = format!("/{command}/{}/{}/{container}", exchange.context.namespace, target.name);
     let uri = with_query(path, &options.query());
-    let channels = websocket::asks_for(&exchange.parts.headers, |protocol| protocol == translate::PROTOCOL);
+    let channels = exchange.services.kubelets.options.websockets.translate
+        && websocket::asks_for(&exchange.parts.headers, |protocol| protocol == translate::PROTOCOL);
     if channels {
         let kind = if kubelet.websockets { "proxied_to_kubelet" } else { "translated_at_apiserver" };
         exchange.services.metrics.websocket_stream(command, kind);
@@ -40,7 +41,8 @@ pub async fn port_forward(exchange: &Exchange, target: &Target) -> Result<Respon
     let pod = find(exchange, target, &target.name).await?;
     let kubelet = node::kubelet(exchange, target, host(&pod, &target.name)?).await?;
     let uri = with_query(format!("/portForward/{}/{}", exchange.context.namespace, target.name), &query);
-    let tunneled = websocket::asks_for(&exchange.parts.headers, tunnel::is_tunnel);
+    let tunneled = exchange.services.kubelets.options.websockets.tunnel
+        && websocket::asks_for(&exchange.parts.headers, tunnel::is_tunnel);
     if tunneled {
         let kind = if kubelet.websockets { "proxied_to_kubelet" } else { "tunneled_at_apiserver" };
         exchange.services.metrics.websocket_stream("portforward", kind);
@@ -100,21 +102,24 @@ pub fn container(pod: &Value, asked: &str, name: &str) -> Result<String, Failure
 /// WebSockets begin with a GET, SPDY with a POST. Who may only get must not
 /// run commands by choosing the other protocol.
 async fn ensure_may_create(exchange: &Exchange) -> Result<(), ApiError> {
-    let info = &exchange.info;
-    if info.verb == "create" {
+    let asked = exchange.authorization();
+    if asked.verb == "create" {
         return Ok(());
     }
-    let attributes = AuthorizationAttributes { verb: "create", ..exchange.authorization() };
-    let reason = match exchange.services.authorizer.authorize(&attributes).await {
+    may_create(&*exchange.services.authorizer, &asked).await
+}
+
+async fn may_create(
+    authorizer: &dyn Authorizer,
+    asked: &AuthorizationAttributes<'_>,
+) -> Result<(), ApiError> {
+    let attributes = AuthorizationAttributes { verb: "create", ..*asked };
+    let reason = match authorizer.authorize(&attributes).await {
         Decision::Allow(_) => return Ok(()),
         Decision::NoOpinion(reason) | Decision::Deny(reason) => reason,
     };
-    Err(ApiError::Forbidden {
-        resource: exchange.context.resource.clone(),
-        name: info.name.clone(),
-        message: reason,
-        causes: Vec::new(),
-    })
+    let resource = GroupResource::new(asked.group.to_owned(), asked.resource.to_owned());
+    Err(ApiError::Forbidden { resource, name: asked.name.to_owned(), message: reason, causes: Vec::new() })
 }
 
 #[cfg(test)]
@@ -125,6 +130,37 @@ mod tests {
         let pod = codec::json::decode_any(pod.as_bytes()).expect("JSON");
         let message = |failure| crate::status::Status::of_failure(&failure).expect("a Status").message;
         container(&pod, asked, "p").map_err(message)
+    }
+
+    /// Allows to get and nothing else.
+    struct Reader;
+
+    #[async_trait::async_trait]
+    impl Authorizer for Reader {
+        async fn authorize(&self, attributes: &AuthorizationAttributes<'_>) -> Decision {
+            match attributes.verb {
+                "get" => Decision::Allow(String::new()),
+                verb => Decision::NoOpinion(format!("no {verb}")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_only_get_does_not_run_commands_over_websockets() {
+        let asked = AuthorizationAttributes {
+            user: &registry::UserInfo::default(),
+            verb: "get",
+            resource_request: true,
+            namespace: "n",
+            group: "",
+            version: "v1",
+            resource: "pods",
+            subresource: "exec",
+            name: "p",
+            path: "",
+        };
+        let error = may_create(&Reader, &asked).await.expect_err("forbidden");
+        assert_eq!(crate::status::Status::of(&error).message, "pods \"p\" is forbidden: no create");
     }
 
     #[test]
