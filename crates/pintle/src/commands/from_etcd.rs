@@ -108,7 +108,7 @@ async fn fetch(environment: &Environment, source: &EtcdPlace, path: &Path) -> an
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     let mut fetch = match Fetch::resume(source, file)? {
         Resumed::Complete => return Ok(()),
-        Resumed::Unfinished(fetch) => fetch,
+        Resumed::Unfinished(fetch) => *fetch,
         Resumed::Nothing(file) => Fetch::begin(environment, source, file).await?,
     };
     loop {
@@ -131,7 +131,7 @@ struct Fetch<'a> {
 
 enum Resumed<'a> {
     Nothing(File),
-    Unfinished(Fetch<'a>),
+    Unfinished(Box<Fetch<'a>>),
     Complete,
 }
 
@@ -197,14 +197,14 @@ impl<'a> Fetch<'a> {
         let mut progress = Progress::new("copying", "keys", head.keys);
         progress.add(done);
         say(&format!("going on with {done} of {} keys at revision {}", head.keys, head.revision));
-        Ok(Resumed::Unfinished(Fetch {
+        Ok(Resumed::Unfinished(Box::new(Fetch {
             source,
             file,
             writer: SnapshotWriter::resume(&reader),
             keys: EtcdKeys::new(&source.backend, &source.prefix, head.revision, Some(&last)),
             leases,
             progress,
-        }))
+        })))
     }
 
     async fn add(&mut self, page: Vec<KeyValue>) -> anyhow::Result<()> {

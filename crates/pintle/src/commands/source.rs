@@ -44,7 +44,10 @@ impl Bytestream {
     pub async fn of_folder(environment: &Environment, folder: &Path) -> anyhow::Result<Bytestream> {
         let store = store_below(folder);
         if !store.join("FORMAT").exists() {
-            bail!("there is no store in the data folder {}", folder.display());
+            bail!(
+                "there is no store in the data folder {}; a server over etcd keeps its objects there",
+                folder.display()
+            );
         }
         match EmbeddedBackend::open(environment.clone(), &store, EmbeddedOptions::default()).await {
             Ok(store) => Ok(Bytestream::Folder { stream: store.snapshot()?, _store: store }),
