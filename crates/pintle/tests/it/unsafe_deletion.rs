@@ -3,11 +3,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use http::Method;
+use pintle::Server;
 use serde_json::{Value, json};
+use storage_encryption::EncryptionOptions;
 use test_server::client::{Answer, Client};
 
+use crate::encryption::{hasty, until};
 use crate::process::Pintle;
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
@@ -164,4 +168,37 @@ async fn the_option_goes_with_no_other_and_means_nothing_without_the_gate() {
     assert_eq!(delete(&client, &format!("{path}?{OPTION}=true"), json!({OPTION: true})).await.status, 200);
     assert_eq!(client.get(&path).await.unwrap().status, 404);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_cache_still_holds_is_judged_by_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("e.yaml");
+    configure(&file, KEY);
+    let mut builder = Server::builder().data_dir(folder.path().join("data")).environment(hasty());
+    builder.flags().features.unsafe_deletion = true;
+    let options = EncryptionOptions { path: file.clone(), reload: true, kms_v1: false };
+    builder.flags().encryption.options = Some(options);
+    let server = builder.start().await.unwrap();
+    let client =
+        Client::new(server.address(), server.authority_pem()).unwrap().with_token(server.admin_token());
+    make(&client, "lost").await;
+    let listed = client.get(SECRETS).await.unwrap().json();
+    let revision = listed["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut watch = client.watch(&format!("{SECRETS}?watch=true&resourceVersion={revision}")).await.unwrap();
+    let readable = delete_unseen(&client, "lost").await;
+    assert_eq!(readable.status, 422, "{}", readable.text());
+
+    configure(&file, OTHER_KEY);
+    until("the loss of the key", async || delete_unseen(&client, "lost").await.status == 200).await;
+    assert_eq!(client.get(&format!("{SECRETS}/lost")).await.unwrap().status, 404);
+    until("a list without it", async || {
+        let listed = client.get(SECRETS).await.unwrap();
+        listed.status == 200 && listed.json()["items"].as_array().unwrap().is_empty()
+    })
+    .await;
+    // Nobody can say what went, so whoever watched has to list again.
+    let ended = tokio::time::timeout(Duration::from_secs(30), watch.next()).await.expect("the watch ends");
+    assert!(matches!(ended, Ok(None)), "{ended:?}");
+    server.shutdown().await;
 }
