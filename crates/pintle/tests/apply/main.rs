@@ -8,4 +8,5 @@ mod bad_patches;
 mod kubectl;
 mod recorded;
 mod runtime_types;
+mod versions;
 mod widgets;
