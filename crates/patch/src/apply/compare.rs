@@ -147,7 +147,7 @@ fn walk_member(
 }
 
 /// Members of two maps side by side, by name.
-fn zip_maps<'v>(
+pub(crate) fn zip_maps<'v>(
     old: Option<&'v Map>,
     new: Option<&'v Map>,
 ) -> impl Iterator<Item = (&'v str, Option<&'v Value>, Option<&'v Value>)> {

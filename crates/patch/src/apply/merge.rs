@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use schema::{Map, Value};
 
+use super::compare::zip_maps;
 use super::element::PathElement;
 use super::items::Items;
 use super::shape::{Atom, ListKind, Place, Typed};
@@ -48,13 +49,9 @@ fn walk(place: Place<'_>, live: Option<&Value>, applied: Option<&Value>) -> Opti
 }
 
 fn merge_maps(place: Place<'_>, live: &Map, applied: &Map) -> Value {
-    let changed = applied.iter().filter_map(|(name, value)| {
-        let merged = walk(place.member(name).0, live.get(name), Some(value))?;
-        Some((name.to_owned(), merged))
-    });
-    let mut merged = live.clone();
-    merged.extend(changed);
-    Value::Map(merged)
+    let merged = zip_maps(Some(live), Some(applied))
+        .filter_map(|(name, live, applied)| Some((name, walk(place.member(name).0, live, applied)?)));
+    Value::Map(merged.collect())
 }
 
 /// Items in the order the configuration has them; live ones that it does not
