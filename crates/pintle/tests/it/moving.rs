@@ -253,7 +253,7 @@ fn a_copy_that_is_killed_goes_on_when_run_again() {
     World(Age::New).run(async {
         let folder = tempfile::tempdir().unwrap();
         let (source, back) = (folder.path().join("source"), folder.path().join("back"));
-        let (_, before) = fill(&source, 6000).await;
+        fill(&source, 6000).await;
         let etcd = Etcd::start(Age::New).await;
         let urls = etcd.urls().join(",");
         let backend = etcd.backend().await;
@@ -261,6 +261,8 @@ fn a_copy_that_is_killed_goes_on_when_run_again() {
         let there = ["copy", "--from", text(&source), "--to", &urls];
         killed_when(&there, async || count().await > 300).await;
         assert!((300..5700).contains(&count().await), "killed in the middle");
+        // The source goes on before the copy does: in what is copied already, and in what is not.
+        let (_, before) = fill(&source, 100).await;
         let said = done(&there).await;
         assert!(said.contains("compared with the source"), "{said}");
         assert_eq!(pairs(&all(backend.as_ref()).await.1), pairs(&before));
@@ -277,6 +279,19 @@ fn a_copy_that_is_killed_goes_on_when_run_again() {
         let store = open(&back).await;
         assert_eq!(pairs(&all(&store).await.1), pairs(&before));
         assert!(!unfinished.exists());
+        store.close().await;
+
+        // etcd forgets the revision that was being copied.
+        let replace = [&and_back[..], &["--replace"]].concat();
+        killed_when(&replace, async || length() > 100_000).await;
+        let delete = Op::Delete { key: before[0].key.clone() };
+        let now = backend.txn(Txn { success: vec![delete], ..Txn::default() }).await.unwrap().revision;
+        backend.compact(now).await.unwrap();
+        let said = done(&replace).await;
+        assert!(said.contains("beginning anew"), "{said}");
+        let store = open(&back).await;
+        assert_eq!(pairs(&all(&store).await.1), pairs(&before[1..]));
+        store.close().await;
     });
 }
 
