@@ -58,15 +58,12 @@ fn one<T: Clone>(last: &Option<T>, new: &Option<T>, live: &Option<T>) -> Option<
     }
 }
 
-fn three_way_map<T: Clone>(
+fn three_way_map<T: Clone + Default>(
     last: &BTreeMap<&'static str, T>,
     new: &BTreeMap<&'static str, T>,
     live: &BTreeMap<&'static str, T>,
     both: impl Fn(&T, &T, Option<&T>) -> T,
-) -> BTreeMap<&'static str, T>
-where
-    T: Default,
-{
+) -> BTreeMap<&'static str, T> {
     let nothing = T::default();
     let mut merged = live.clone();
     merged.retain(|name, _| !last.contains_key(name) || new.contains_key(name));
