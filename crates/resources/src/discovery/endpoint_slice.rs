@@ -9,6 +9,7 @@ use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta, ObjectMetaMut};
 use registry::{Column, PrintContext, RequestContext, ResourceDef, Strategy};
 use schema::Value;
 
+use crate::addresses;
 use crate::check::{self, at, text};
 use crate::defaults;
 use crate::discovery::GROUP;
@@ -54,11 +55,16 @@ impl Strategy for EndpointSliceStrategy {
     }
 
     fn validate(&self, _: &RequestContext, object: &Value) -> FieldErrors {
-        validate(object)
+        validate(object, &[])
     }
 
     fn validate_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
-        let mut errors = validate(object);
+        let endpoints = old.list_at(&["endpoints"]).iter();
+        let known: Vec<&str> = endpoints
+            .flat_map(|endpoint| endpoint.list_at(&["addresses"]))
+            .filter_map(Value::as_str)
+            .collect();
+        let mut errors = validate(object, &known);
         let mut fixed = Vec::new();
         check::immutable(&mut fixed, "addressType", object, old);
         if !fixed.is_empty() {
@@ -107,7 +113,7 @@ fn first(all: Vec<String>) -> String {
     }
 }
 
-fn validate(object: &Value) -> FieldErrors {
+fn validate(object: &Value, known: &[&str]) -> FieldErrors {
     let mut errors = Vec::new();
     let address_type = text(object, &["addressType"]);
     check::required_one_of(&mut errors, &at("addressType"), address_type, ADDRESS_TYPES);
@@ -116,14 +122,20 @@ fn validate(object: &Value) -> FieldErrors {
         errors.push(FieldError::too_many(&at("endpoints"), endpoints.len(), ENDPOINTS_MAX));
     } else {
         for (i, endpoint) in endpoints.iter().enumerate() {
-            validate_endpoint(&mut errors, &at("endpoints").index(i), endpoint, address_type);
+            validate_endpoint(&mut errors, &at("endpoints").index(i), endpoint, (address_type, known));
         }
     }
     validate_ports(&mut errors, object.list_at(&["ports"]));
     errors
 }
 
-fn validate_endpoint(errors: &mut FieldErrors, path: &FieldPath, endpoint: &Value, address_type: &str) {
+/// `expected` is the type of addresses, and those that stood here before.
+fn validate_endpoint(
+    errors: &mut FieldErrors,
+    path: &FieldPath,
+    endpoint: &Value,
+    expected: (&str, &[&str]),
+) {
     let addresses = endpoint.list_at(&["addresses"]);
     let path_of_addresses = path.child("addresses");
     if addresses.is_empty() {
@@ -132,7 +144,7 @@ fn validate_endpoint(errors: &mut FieldErrors, path: &FieldPath, endpoint: &Valu
         errors.push(FieldError::too_many(&path_of_addresses, addresses.len(), ADDRESSES_MAX));
     }
     for (i, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
-        validate_address(errors, &path_of_addresses, i, address, address_type);
+        validate_address(errors, &path_of_addresses, i, address, expected);
     }
     if let Some(node) = endpoint.str_at(&["nodeName"]) {
         check::messages(errors, &path.child("nodeName"), node, is_dns1123_subdomain(node));
@@ -145,7 +157,13 @@ fn validate_endpoint(errors: &mut FieldErrors, path: &FieldPath, endpoint: &Valu
     }
 }
 
-fn validate_address(errors: &mut FieldErrors, all: &FieldPath, i: usize, address: &str, address_type: &str) {
+fn validate_address(
+    errors: &mut FieldErrors,
+    all: &FieldPath,
+    i: usize,
+    address: &str,
+    (address_type, known): (&str, &[&str]),
+) {
     let path = all.index(i);
     if address_type == "FQDN" {
         check::messages(errors, &path, address, is_fqdn(address));
@@ -156,11 +174,8 @@ fn validate_address(errors: &mut FieldErrors, all: &FieldPath, i: usize, address
         "IPv6" => "must be an IPv6 address",
         _ => return,
     };
-    let Ok(ip) = address.parse::<IpAddr>() else {
-        let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-        errors.push(FieldError::invalid_str(&path, address, detail));
-        return;
-    };
+    addresses::address(errors, &path, address, known);
+    let Some(ip) = addresses::sloppy_address(address) else { return };
     if ip.is_ipv4() != (address_type == "IPv4") {
         errors.push(FieldError::invalid_str(all, address, family));
     }

@@ -33,6 +33,9 @@ impl Strategy for RuntimeClassStrategy {
         let mut errors = Vec::new();
         let handler = text(object, &["handler"]);
         check::messages(&mut errors, &at("handler"), handler, meta::validation::is_dns1123_label(handler));
+        if let Some(labels) = object.map_at(&["scheduling", "nodeSelector"]) {
+            errors.extend(meta::validation::validate_labels(labels, &at("scheduling.nodeSelector")));
+        }
         validate_tolerations(&mut errors, object.list_at(&["scheduling", "tolerations"]));
         errors
     }
@@ -50,6 +53,8 @@ impl Strategy for RuntimeClassStrategy {
 
 fn validate_tolerations(errors: &mut FieldErrors, tolerations: &[Value]) {
     let path = at("scheduling.tolerations");
+    // The path the original names has one step too many.
+    crate::core::pod_validation::tolerations(tolerations, &path.child("tolerations"), errors);
     for (i, toleration) in tolerations.iter().enumerate() {
         if tolerations[..i].contains(toleration) {
             errors.push(FieldError::duplicate(&path.index(i), toleration));
@@ -60,7 +65,7 @@ fn validate_tolerations(errors: &mut FieldErrors, tolerations: &[Value]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{object, problems, update_problems};
+    use crate::testing::{object, problems, refuses, update_problems};
 
     #[test]
     fn a_handler_is_a_label_and_stays() {
@@ -70,6 +75,29 @@ mod tests {
         assert_eq!(
             update_problems(&definition(), &object(r#"{"handler":"kata"}"#), &old),
             ["handler: Invalid value: \"kata\": field is immutable"]
+        );
+    }
+
+    #[test]
+    fn scheduling_is_that_of_pods() {
+        refuses(
+            &definition(),
+            r#"{"metadata":{"name":"a"},"handler":"h"}"#,
+            &[
+                (
+                    r#"{"scheduling":{"tolerations":[{"key":"a","operator":"Exists"}],"nodeSelector":{"a":"b"}}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"scheduling":{"nodeSelector":{"a b":"c"}}}"#,
+                    &[
+                        "scheduling.nodeSelector: Invalid value: \"a b\": name part must consist of alphanumeric \
+                       characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
+                       'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+                       '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+                    ],
+                ),
+            ],
         );
     }
 }

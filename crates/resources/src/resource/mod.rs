@@ -24,6 +24,12 @@ use crate::{converted, defaults, in_version};
 const GROUP: &str = "resource.k8s.io";
 const REQUESTS_MAX: usize = 32;
 const SUBREQUESTS_MAX: usize = 8;
+const CONSTRAINTS_MAX: usize = 32;
+const CONFIGS_MAX: usize = 32;
+const SELECTORS_MAX: usize = 32;
+const TOLERATIONS_MAX: usize = 16;
+const EXPRESSION_BYTES_MAX: usize = 10 * 1024;
+const PARAMETERS_BYTES_MAX: usize = 10 * 1024;
 
 /// The resources of this group.
 pub fn definitions() -> Vec<ResourceDef> {
@@ -87,19 +93,58 @@ fn validate_claim_spec(errors: &mut FieldErrors, path: &FieldPath, spec: &Value)
         }
     }
     let known = request_names(requests);
-    for (i, constraint) in spec.list_at(&["devices", "constraints"]).iter().enumerate() {
-        let path = path.child("constraints").index(i);
-        validate_request_names(errors, &path.child("requests"), constraint.list_at(&["requests"]), &known);
-        if let Some(attribute) = constraint.str_at(&["matchAttribute"]) {
-            validate_qualified(errors, &path.child("matchAttribute"), attribute);
-        } else if constraint.get("distinctAttribute").is_none() {
-            errors.push(FieldError::required(&path.child("matchAttribute"), ""));
-        }
+    let constraints = spec.list_at(&["devices", "constraints"]);
+    bounded(errors, &path.child("constraints"), constraints, CONSTRAINTS_MAX);
+    for (i, constraint) in constraints.iter().enumerate() {
+        validate_constraint(errors, &path.child("constraints").index(i), constraint, &known);
     }
-    for (i, config) in spec.list_at(&["devices", "config"]).iter().enumerate() {
+    let configs = spec.list_at(&["devices", "config"]);
+    bounded(errors, &path.child("config"), configs, CONFIGS_MAX);
+    for (i, config) in configs.iter().enumerate() {
         let path = path.child("config").index(i);
         validate_request_names(errors, &path.child("requests"), config.list_at(&["requests"]), &known);
         validate_config(errors, &path, config);
+    }
+}
+
+fn validate_constraint(
+    errors: &mut FieldErrors,
+    path: &FieldPath,
+    constraint: &Value,
+    known: &BTreeSet<String>,
+) {
+    validate_request_names(errors, &path.child("requests"), constraint.list_at(&["requests"]), known);
+    let given = |key: &'static str| constraint.str_at(&[key]).map(|attribute| (key, attribute));
+    match given("matchAttribute").or_else(|| given("distinctAttribute")) {
+        Some((key, attribute)) => validate_qualified(errors, &path.child(key), attribute),
+        None => {
+            // What is missing is told as if there were too much.
+            let detail = "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple \
+                          fields are set";
+            errors.push(FieldError::required(path, detail));
+        }
+    }
+}
+
+/// A list has at most `max` items.
+fn bounded(errors: &mut FieldErrors, path: &FieldPath, items: &[Value], max: usize) {
+    if items.len() > max {
+        errors.push(FieldError::too_many(path, items.len(), max));
+    }
+}
+
+/// Expressions that choose devices. What they say is not looked into.
+fn validate_selectors(errors: &mut FieldErrors, path: &FieldPath, selectors: &[Value]) {
+    bounded(errors, path, selectors, SELECTORS_MAX);
+    for (i, selector) in selectors.iter().enumerate() {
+        let path = path.index(i).child("cel");
+        match check::given(selector, &["cel"]) {
+            None => errors.push(FieldError::required(&path, "")),
+            Some(cel) if text(cel, &["expression"]).len() > EXPRESSION_BYTES_MAX => {
+                errors.push(FieldError::too_long(&path.child("expression"), EXPRESSION_BYTES_MAX));
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -125,10 +170,29 @@ fn validate_request_names(
     names: &[Value],
     known: &BTreeSet<String>,
 ) {
+    bounded(errors, path, names, REQUESTS_MAX);
+    let mut seen = BTreeSet::new();
     for (i, name) in names.iter().filter_map(Value::as_str).enumerate() {
-        if !known.contains(name) {
-            errors.push(FieldError::invalid_str(&path.index(i), name, NO_REQUEST));
+        let path = path.index(i);
+        validate_request_name(errors, &path, name, known);
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&path, &name.into()));
         }
+    }
+}
+
+/// The name of a request, or of a request and one of its alternatives.
+fn validate_request_name(errors: &mut FieldErrors, path: &FieldPath, name: &str, known: &BTreeSet<String>) {
+    let segments: Vec<&str> = name.split('/').collect();
+    if segments.len() <= 2 {
+        for segment in segments {
+            if check::required(errors, path, segment) {
+                check::messages(errors, path, segment, is_dns1123_label(segment));
+            }
+        }
+    }
+    if !known.contains(name) {
+        errors.push(FieldError::invalid_str(path, name, NO_REQUEST));
     }
 }
 
@@ -176,6 +240,7 @@ fn validate_details(errors: &mut FieldErrors, path: &FieldPath, request: &Value)
     if check::required(errors, &path.child("deviceClassName"), class) {
         check::messages(errors, &path.child("deviceClassName"), class, is_dns1123_subdomain(class));
     }
+    validate_selectors(errors, &path.child("selectors"), request.list_at(&["selectors"]));
     let count = request.int_at(&["count"]).unwrap_or_default();
     let path_of_count = path.child("count");
     match text(request, &["allocationMode"]) {
@@ -189,7 +254,9 @@ fn validate_details(errors: &mut FieldErrors, path: &FieldPath, request: &Value)
         "All" | "ExactCount" => {}
         other => check::one_of(errors, &path.child("allocationMode"), other, &["All", "ExactCount"]),
     }
-    for (i, toleration) in request.list_at(&["tolerations"]).iter().enumerate() {
+    let tolerations = request.list_at(&["tolerations"]);
+    bounded(errors, &path.child("tolerations"), tolerations, TOLERATIONS_MAX);
+    for (i, toleration) in tolerations.iter().enumerate() {
         validate_toleration(errors, &path.child("tolerations").index(i), toleration);
     }
 }
@@ -224,8 +291,21 @@ fn validate_config(errors: &mut FieldErrors, path: &FieldPath, config: &Value) {
         return;
     };
     validate_driver(errors, &path.child("opaque.driver"), text(opaque, &["driver"]));
-    if defaults::is_empty(opaque.get("parameters")) {
-        errors.push(FieldError::required(&path.child("opaque.parameters"), ""));
+    validate_raw(errors, &path.child("opaque.parameters"), opaque.get("parameters"));
+}
+
+/// An object of somebody else's making, as JSON: there, and not too long.
+fn validate_raw(errors: &mut FieldErrors, path: &FieldPath, value: Option<&Value>) {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        errors.push(FieldError::required(path, ""));
+        return;
+    };
+    let mut json = Vec::new();
+    codec::json::encode_any(value, &mut json);
+    if json.len() > PARAMETERS_BYTES_MAX {
+        errors.push(FieldError::too_long(path, PARAMETERS_BYTES_MAX));
+    } else if json.first() != Some(&b'{') {
+        errors.push(FieldError::invalid_str(path, "<value omitted>", "must be a valid JSON object"));
     }
 }
 

@@ -8,13 +8,17 @@ use registry::{Column, PrintContext, RequestContext, ResourceDef, StatusMetadata
 use schema::Value;
 
 use crate::check::{self, at, text};
+use crate::conditions;
 use crate::defaults;
 use crate::print as show;
 use crate::resource::{
-    GROUP, default_claim_spec, request_names, validate_claim_spec, validate_request_names,
+    CONFIGS_MAX, GROUP, bounded, default_claim_spec, request_names, validate_claim_spec, validate_config,
+    validate_request_name, validate_request_names,
 };
 
 const CONSUMERS_MAX: usize = 256;
+const RESULTS_MAX: usize = 32;
+const CONDITIONS_MAX: usize = 8;
 
 /// Resource claims as served.
 pub fn definition() -> ResourceDef {
@@ -22,6 +26,7 @@ pub fn definition() -> ResourceDef {
         subresources: vec![Subresource::status()],
         columns: vec![Column::name(), Column::string("State"), Column::string("Age")],
         returns_deleted_object: true,
+        repeats_metadata_validation: true,
         status_metadata: StatusMetadata::Kept,
         ..ResourceDef::stored(GROUP, "v1", "resourceclaims", "ResourceClaim", ResourceClaimStrategy)
     }
@@ -76,50 +81,85 @@ fn state(object: &Value) -> String {
 
 fn validate_status(object: &Value, old: &Value) -> FieldErrors {
     let mut errors = Vec::new();
-    let status = at("status");
-    let allocation = object.at(&["status", "allocation"]);
-    let known = request_names(object.list_at(&["spec", "devices", "requests"]));
-    let results =
-        allocation.map(|allocation| allocation.list_at(&["devices", "results"])).unwrap_or_default();
-    for (i, result) in results.iter().enumerate() {
-        let path = status.child("allocation.devices.results").index(i);
-        let mut wrong = Vec::new();
-        validate_request_names(&mut wrong, &path, &[text(result, &["request"]).into()], &known);
-        // The check names an item of a list; here the request is a field of its own.
-        errors.extend(wrong.into_iter().map(|error| FieldError { field: path.child("request"), ..error }));
-        for key in ["driver", "pool", "device"] {
-            check::required(&mut errors, &path.child(key), text(result, &[key]));
+    validate_consumers(&mut errors, object, old);
+    for (i, device) in object.list_at(&["status", "devices"]).iter().enumerate() {
+        let path = at("status.devices").index(i).child("conditions");
+        let conditions = device.list_at(&["conditions"]);
+        bounded(&mut errors, &path, conditions, CONDITIONS_MAX);
+        conditions::validate(&mut errors, &path, conditions);
+    }
+    let allocation = |object: &Value| check::given(object, &["status", "allocation"]).cloned();
+    match (allocation(old), allocation(object)) {
+        (Some(_), Some(_)) => {
+            let result = "io.k8s.api.resource.v1.AllocationResult";
+            check::immutable_struct(&mut errors, "status.allocation", result, object, old, check::IMMUTABLE);
         }
-    }
-    let consumers = object.list_at(&["status", "reservedFor"]);
-    if consumers.len() > CONSUMERS_MAX {
-        errors.push(FieldError::too_many(&status.child("reservedFor"), consumers.len(), CONSUMERS_MAX));
-    }
-    if allocation.is_none() && !consumers.is_empty() {
-        let detail = "may not be specified when `allocated` is not set";
-        errors.push(FieldError::forbidden(&status.child("reservedFor"), detail));
-    }
-    let mut uids = BTreeSet::new();
-    for (i, consumer) in consumers.iter().enumerate() {
-        let path = status.child("reservedFor").index(i);
-        for key in ["resource", "name", "uid"] {
-            check::required(&mut errors, &path.child(key), text(consumer, &[key]));
-        }
-        if !uids.insert(text(consumer, &["uid"])) {
-            errors.push(FieldError::duplicate(&path.child("uid"), &text(consumer, &["uid"]).into()));
-        }
-    }
-    if old.at(&["status", "allocation"]).is_some() && allocation.is_some() {
-        let result = "io.k8s.api.resource.v1.AllocationResult";
-        check::immutable_struct(&mut errors, "status.allocation", result, object, old, check::IMMUTABLE);
+        (None, Some(allocation)) => validate_allocation(&mut errors, object, &allocation),
+        (_, None) => {}
     }
     errors
+}
+
+/// Who uses the claim: only what is allocated is used, and nothing that is on its way out is used anew.
+fn validate_consumers(errors: &mut FieldErrors, object: &Value, old: &Value) {
+    let path = at("status.reservedFor");
+    let consumers = object.list_at(&["status", "reservedFor"]);
+    bounded(errors, &path, consumers, CONSUMERS_MAX);
+    let mut uids = BTreeSet::new();
+    for (i, consumer) in consumers.iter().enumerate() {
+        let path = path.index(i);
+        for key in ["resource", "name", "uid"] {
+            check::required(errors, &path.child(key), text(consumer, &[key]));
+        }
+        if !uids.insert(text(consumer, &["uid"])) {
+            errors.push(FieldError::duplicate(&path, &text(consumer, &["uid"]).into()));
+        }
+    }
+    if consumers.is_empty() {
+        return;
+    }
+    if check::given(object, &["status", "allocation"]).is_none() {
+        let detail = "may not be specified when `allocated` is not set";
+        errors.push(FieldError::forbidden(&path, detail));
+    } else if ObjectMeta::of(object).deletion_timestamp().is_some() {
+        let before = old.list_at(&["status", "reservedFor"]);
+        if consumers.iter().any(|consumer| !before.contains(consumer)) {
+            let detail =
+                "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
+            errors.push(FieldError::forbidden(&path, detail));
+        }
+    }
+}
+
+fn validate_allocation(errors: &mut FieldErrors, object: &Value, allocation: &Value) {
+    let known = request_names(object.list_at(&["spec", "devices", "requests"]));
+    let path = at("status.allocation.devices");
+    let results = allocation.list_at(&["devices", "results"]);
+    bounded(errors, &path.child("results"), results, RESULTS_MAX);
+    for (i, result) in results.iter().enumerate() {
+        let path = path.child("results").index(i);
+        validate_request_name(errors, &path.child("request"), text(result, &["request"]), &known);
+        for key in ["driver", "pool", "device"] {
+            check::required(errors, &path.child(key), text(result, &[key]));
+        }
+    }
+    let configs = allocation.list_at(&["devices", "config"]);
+    bounded(errors, &path.child("config"), configs, 2 * CONFIGS_MAX);
+    for (i, config) in configs.iter().enumerate() {
+        let path = path.child("config").index(i);
+        let source = text(config, &["source"]);
+        check::required_one_of(errors, &path.child("source"), source, &["FromClaim", "FromClass"]);
+        validate_request_names(errors, &path.child("requests"), config.list_at(&["requests"]), &known);
+        validate_config(errors, &path, config);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cells, context, defaulted, object, problems, update_problems};
+    use crate::testing::{
+        cells, context, defaulted, object, problems, refuses, refuses_status, update_problems,
+    };
 
     fn claim(requests: &str) -> Value {
         defaulted(
@@ -186,5 +226,68 @@ mod tests {
         );
         claim.set(&["status", "allocation"], Value::map());
         assert_eq!(cells(&definition(), &claim)[1], Value::from("allocated,reserved"));
+    }
+
+    const GOOD: &str = r#"{"metadata":{"name":"a"},"spec":{"devices":{"requests":[
+        {"name":"r","firstAvailable":[{"name":"s","deviceClassName":"c"}]}]}}}"#;
+
+    #[test]
+    fn constraints_and_settings_are_about_known_requests() {
+        refuses(
+            &definition(),
+            GOOD,
+            &[
+                (
+                    r#"{"spec":{"devices":{"constraints":[{"requests":["r/s"],"matchAttribute":"d.io/x"}]}}}"#,
+                    &[],
+                ),
+                (
+                    r#"{"spec":{"devices":{"constraints":[{"requests":["r/s/t","r","r"]}]}}}"#,
+                    &[
+                        "spec.devices.constraints[0].requests[0]: Invalid value: \"r/s/t\": must be the name of a \
+                         request in the claim or the name of a request and a subrequest separated by '/'",
+                        "spec.devices.constraints[0].requests[2]: Duplicate value: \"r\"",
+                        "spec.devices.constraints[0]: Required value: exactly one of \"matchAttribute\" or \
+                         \"distinctAttribute\" is required, but multiple fields are set",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"devices":{"config":[{"opaque":{"driver":"d.io","parameters":[1]}},{}]}}}"#,
+                    &[
+                        "spec.devices.config[0].opaque.parameters: Invalid value: \"<value omitted>\": must be a valid \
+                         JSON object",
+                        "spec.devices.config[1].opaque: Required value",
+                    ],
+                ),
+                (
+                    r#"{"spec":{"devices":{"requests":[{"name":"r","exactly":{"deviceClassName":"c",
+                        "selectors":[{}]}}]}}}"#,
+                    &["spec.devices.requests[0].exactly.selectors[0].cel: Required value"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_that_goes_is_used_anew() {
+        let base = GOOD.replacen(
+            "{\"name\":\"a\"}",
+            "{\"name\":\"a\",\"deletionTimestamp\":\"2024-01-01T00:00:00Z\"},\"status\":{\"allocation\":{}}",
+            1,
+        );
+        refuses_status(
+            &definition(),
+            &base,
+            &[
+                (r#"{"status":{}}"#, &[]),
+                (
+                    r#"{"status":{"reservedFor":[{"resource":"pods","name":"p","uid":"u"}]}}"#,
+                    &[
+                        "status.reservedFor: Forbidden: new entries may not be added while `deallocationRequested` or \
+                       `deletionTimestamp` are set",
+                    ],
+                ),
+            ],
+        );
     }
 }
