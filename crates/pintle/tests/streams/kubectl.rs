@@ -23,7 +23,7 @@ fn kubectls() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file());
     let Some(found) = found.and_then(|file| file.canonicalize().ok()) else {
-        println!("kubectl is left out: there is none on PATH, and KUBECTL is not set");
+        eprintln!("kubectl is left out: there is none on PATH, and KUBECTL is not set");
         return Vec::new();
     };
     let is_other = |file: &PathBuf| {

@@ -10,18 +10,18 @@ use test_server::TestServer;
 use test_server::kubelet::Kubelet;
 
 /// A server, a kubelet, and a pod `p` with a container `c` on its node `n`.
-pub struct Cluster {
-    pub server: TestServer,
-    pub kubelet: Kubelet,
+struct Cluster {
+    server: TestServer,
+    kubelet: Kubelet,
 }
 
 impl Cluster {
-    pub async fn start(features: &[&str]) -> anyhow::Result<Cluster> {
+    async fn start(features: &[&str]) -> anyhow::Result<Cluster> {
         Cluster::start_with(features, |_, _| {}).await
     }
 
     /// The same after `configure` has changed how kubelets are reached.
-    pub async fn start_with(
+    async fn start_with(
         features: &[&str],
         configure: impl FnOnce(&mut KubeletOptions, &Kubelet),
     ) -> anyhow::Result<Cluster> {
@@ -33,14 +33,14 @@ impl Cluster {
         Ok(cluster)
     }
 
-    pub async fn create(&self, path: &str, object: &Value) -> anyhow::Result<()> {
+    async fn create(&self, path: &str, object: &Value) -> anyhow::Result<()> {
         let answer = self.server.client()?.post(&format!("/api/v1/{path}"), object.to_string()).await?;
         anyhow::ensure!(answer.status == 201, "{}", answer.text());
         Ok(())
     }
 }
 
-pub fn node(name: &str, kubelet: &Kubelet, features: &[&str]) -> Value {
+fn node(name: &str, kubelet: &Kubelet, features: &[&str]) -> Value {
     json!({
         "metadata": {"name": name},
         "status": {
@@ -51,7 +51,7 @@ pub fn node(name: &str, kubelet: &Kubelet, features: &[&str]) -> Value {
     })
 }
 
-pub fn pod(name: &str, containers: &[&str], node: &str) -> Value {
+fn pod(name: &str, containers: &[&str], node: &str) -> Value {
     let containers: Vec<Value> = containers.iter().map(|name| json!({"name": name, "image": "i"})).collect();
     json!({
         "metadata": {"name": name},

@@ -221,6 +221,78 @@ async fn channels_of_a_websocket_become_spdy_streams() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn spdy_inside_a_websocket_reaches_the_kubelet_as_spdy() -> anyhow::Result<()> {
+    let cluster = Cluster::start(&[]).await?;
+    let echo = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let port = echo.local_addr()?.port().to_string();
+    tokio::spawn(async move {
+        let (mut socket, _) = echo.accept().await?;
+        let (mut read, mut write) = socket.split();
+        tokio::io::copy(&mut read, &mut write).await
+    });
+    in_time(async {
+        let path = format!("p/portforward?ports={port}");
+        let socket = cluster.websocket(&path, "SPDY/3.1+portforward.k8s.io").await?;
+        let session = Session::client(unwrapped(socket), &environment::real::environment())?.0;
+        let headers = |kind| {
+            let mut headers = stream_type(kind);
+            headers.insert("port", port.parse().expect("digits"));
+            headers.insert("requestid", HeaderValue::from_static("0"));
+            headers
+        };
+        let _error = session.open(headers("error")).await?;
+        let mut data = session.open(headers("data")).await?;
+        data.write(Bytes::from_static(b"hello")).await?;
+        data.finish().await?;
+        assert_eq!(data.read().await.as_deref(), Some(&b"hello"[..]));
+        let seen = &cluster.kubelet.seen()[0];
+        assert_eq!(
+            (seen.method.as_str(), seen.uri.as_str()),
+            ("POST", &*format!("/portForward/default/p?port={port}"))
+        );
+        assert_eq!(seen.headers["x-stream-protocol-version"], "portforward.k8s.io");
+        assert!(!seen.headers.contains_key("sec-websocket-key"));
+        Ok(())
+    })
+    .await
+}
+
+/// The bytes inside a WebSocket.
+fn unwrapped(socket: WebSocketStream<TlsStream<TcpStream>>) -> tokio::io::DuplexStream {
+    let (near, far) = tokio::io::duplex(4096);
+    let (mut from_near, mut to_near) = tokio::io::split(far);
+    let (mut to_server, mut from_server) = socket.split();
+    tokio::spawn(async move {
+        while let Some(Ok(Message::Binary(bytes))) = from_server.next().await {
+            to_near.write_all(&bytes).await?;
+        }
+        to_near.shutdown().await
+    });
+    tokio::spawn(async move {
+        let mut buffer = bytes::BytesMut::new();
+        while from_near.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+            if to_server.send(Message::Binary(buffer.split().freeze())).await.is_err() {
+                return;
+            }
+        }
+    });
+    near
+}
+
+#[tokio::test]
+async fn a_log_can_come_in_messages() -> anyhow::Result<()> {
+    let cluster = Cluster::start(&[]).await?;
+    in_time(async {
+        let mut socket = cluster.websocket("p/log", "base64.binary.k8s.io").await?;
+        let message = socket.next().await.context("a message")??;
+        assert_eq!(message, Message::Text("bG9nIG9mIGRlZmF1bHQvcC9jCg==".into()));
+        assert!(matches!(socket.next().await, Some(Ok(Message::Close(_)))));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn the_size_of_a_terminal_reaches_the_kubelet() -> anyhow::Result<()> {
     let cluster = Cluster::start(&[]).await?;
     in_time(async {

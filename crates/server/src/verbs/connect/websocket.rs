@@ -24,7 +24,8 @@ pub fn asks_for(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> bool {
     is_websocket(headers) && protocols(headers).iter().any(|protocol| wanted(protocol))
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+/// True if the client asks for a WebSocket.
+pub fn is_websocket(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     upgrade.eq_ignore_ascii_case("websocket") && upgrade::is_upgrade(headers)
 }
