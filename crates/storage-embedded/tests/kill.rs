@@ -76,7 +76,7 @@ fn writing_until_killed() {
         for writer in 0..WRITERS {
             tokio::spawn(write(store.clone(), writer, round * 1_000_000));
         }
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             loop {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 let revision = store.status().await.unwrap().revision.0.saturating_sub(100);
