@@ -7,7 +7,7 @@ use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::{Column, PrintContext};
 use schema::{Map, Value};
 
-use crate::core::pod_validation;
+use crate::core::{pod_validation, pod_warnings};
 use crate::{check, print, validation};
 
 /// Columns of the kinds that keep a number of pods alive.
@@ -145,6 +145,21 @@ pub fn name_warnings(object: &Value) -> Vec<String> {
          label is recommended: [{}]",
         messages.join(" ")
     )]
+}
+
+/// Warnings about the pods that a new object makes, by the template at `path`.
+pub fn template_warnings(object: &Value, path: &str) -> Vec<String> {
+    let steps: Vec<&str> = path.split('.').collect();
+    let template = check::given(object, &steps);
+    template.map(|template| pod_warnings::template(template, &FieldPath::root(path))).unwrap_or_default()
+}
+
+/// [`template_warnings`], unless the spec is what it was.
+pub fn changed_template_warnings(object: &Value, old: &Value, path: &str) -> Vec<String> {
+    if check::same(object.get("spec"), old.get("spec")) {
+        return Vec::new();
+    }
+    template_warnings(object, path)
 }
 
 /// Numbers in `status` that cannot be negative or more than there are.

@@ -87,6 +87,14 @@ impl Strategy for DaemonSet {
         errors
     }
 
+    fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
+        workload::template_warnings(object, "spec.template")
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        workload::changed_template_warnings(object, old, "spec.template")
+    }
+
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {
         const COUNTS: [&str; 9] = [
             "currentNumberScheduled",
@@ -192,7 +200,7 @@ fn rolling_update(strategy: &Value, path: &FieldPath, errors: &mut FieldErrors) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{refuses, refuses_status};
+    use crate::testing::{changed, context, refuses, refuses_status};
 
     #[test]
     fn one_pod_may_be_missing_during_an_update() {
@@ -265,5 +273,18 @@ mod tests {
                 ],
             )],
         );
+    }
+
+    #[test]
+    fn what_its_pods_do_without_effect_is_warned_of() {
+        let change = r#"{"spec":{"template":{"spec":{"nodeSelector":{"beta.kubernetes.io/os":"linux"}}}}}"#;
+        let old = changed(&definition(), GOOD, "{}");
+        let new = changed(&definition(), GOOD, change);
+        let expected =
+            ["spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \
+                         \"kubernetes.io/os\" instead"];
+        assert_eq!(DaemonSet.warnings_on_create(&context(), &new), expected);
+        assert_eq!(DaemonSet.warnings_on_update(&context(), &new, &old), expected);
+        assert!(DaemonSet.warnings_on_update(&context(), &new, &new).is_empty());
     }
 }

@@ -88,7 +88,13 @@ impl Strategy for Deployment {
     }
 
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
-        workload::name_warnings(object)
+        let mut warnings = workload::name_warnings(object);
+        warnings.extend(workload::template_warnings(object, "spec.template"));
+        warnings
+    }
+
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        workload::changed_template_warnings(object, old, "spec.template")
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {

@@ -72,11 +72,15 @@ impl Strategy for StatefulSet {
     }
 
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
-        history_warnings(object)
+        let mut warnings = workload::template_warnings(object, "spec.template");
+        warnings.extend(history_warnings(object));
+        warnings
     }
 
-    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
-        history_warnings(object)
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        let mut warnings = workload::changed_template_warnings(object, old, "spec.template");
+        warnings.extend(history_warnings(object));
+        warnings
     }
 
     fn validate_status_update(&self, _: &RequestContext, object: &Value, old: &Value) -> FieldErrors {

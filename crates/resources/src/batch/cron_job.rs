@@ -60,8 +60,8 @@ impl Strategy for CronJob {
         cron_job_validation::warnings_on_create(object)
     }
 
-    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
-        cron_job_validation::warnings(object)
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        cron_job_validation::warnings_on_update(object, old)
     }
 
     fn cells(&self, object: &Value, print: &PrintContext) -> Vec<Value> {

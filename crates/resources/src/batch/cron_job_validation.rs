@@ -8,6 +8,8 @@ use crate::{check, workload};
 
 /// Longest name of a cron job: its jobs get eleven characters more.
 const CRON_JOB_NAME_MAX: usize = 52;
+/// Where the template of the pods is.
+const TEMPLATE: &str = "spec.jobTemplate.spec.template";
 /// Longest part of the name of a time zone.
 const ZONE_PART_BYTES_MAX: usize = 14;
 /// Names of all time zones, one a line, in the order of their bytes.
@@ -29,24 +31,27 @@ pub(super) fn update(object: &Value, old: &Value) -> FieldErrors {
     spec(object, Some(old))
 }
 
-/// Warnings about a cron job.
-pub(super) fn warnings(object: &Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if check::text(object, &["spec", "schedule"]).contains("TZ") {
-        warnings.push(
-            "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
-             https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
-                .to_owned(),
-        );
-    }
+/// Warnings about a new cron job.
+pub(super) fn warnings_on_create(object: &Value) -> Vec<String> {
+    let mut warnings = workload::name_warnings(object);
+    warnings.extend(workload::template_warnings(object, TEMPLATE));
+    warnings.extend(zone_warning(object));
     warnings
 }
 
-/// Warnings about a new cron job.
-pub(super) fn warnings_on_create(object: &Value) -> Vec<String> {
-    let mut all = workload::name_warnings(object);
-    all.extend(warnings(object));
-    all
+/// Warnings about a changed cron job.
+pub(super) fn warnings_on_update(object: &Value, old: &Value) -> Vec<String> {
+    let mut warnings = workload::changed_template_warnings(object, old, TEMPLATE);
+    warnings.extend(zone_warning(object));
+    warnings
+}
+
+fn zone_warning(object: &Value) -> Option<String> {
+    check::text(object, &["spec", "schedule"]).contains("TZ").then(|| {
+        "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
+         https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+            .to_owned()
+    })
 }
 
 fn spec(object: &Value, old: Option<&Value>) -> FieldErrors {

@@ -12,7 +12,7 @@ use registry::{
 use schema::{Key, Value};
 
 use super::{job_status, job_validation};
-use crate::{defaults, print, workload};
+use crate::{check, defaults, print, workload};
 
 /// `jobs`.
 pub fn definition() -> ResourceDef {
@@ -106,11 +106,17 @@ impl Strategy for Job {
     fn warnings_on_create(&self, _: &RequestContext, object: &Value) -> Vec<String> {
         let mut warnings = workload::name_warnings(object);
         warnings.extend(many_indexes(object));
+        warnings.extend(workload::template_warnings(object, "spec.template"));
         warnings
     }
 
-    fn warnings_on_update(&self, _: &RequestContext, object: &Value, _: &Value) -> Vec<String> {
-        many_indexes(object).into_iter().collect()
+    fn warnings_on_update(&self, _: &RequestContext, object: &Value, old: &Value) -> Vec<String> {
+        if check::same(object.get("spec"), old.get("spec")) {
+            return Vec::new();
+        }
+        let mut warnings: Vec<String> = many_indexes(object).into_iter().collect();
+        warnings.extend(workload::template_warnings(object, "spec.template"));
+        warnings
     }
 
     fn warnings_on_delete(&self, options: &DeleteOptions) -> Vec<String> {
