@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Response, StatusCode};
+use meta::GroupVersionResource;
 use parking_lot::Mutex;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::request_info::RequestInfo;
@@ -24,6 +26,9 @@ const LATENCY_BUCKETS: &[f64] = &[
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0,
 ];
+
+/// Buckets of watch events in bytes, as the original has them.
+const EVENT_SIZE_BUCKETS: &[f64] = &[1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
 /// Appends metrics in the text format.
 pub type WriteMetrics = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
@@ -38,6 +43,8 @@ pub struct Metrics {
     inflight: IntGaugeVec,
     long_running: IntGaugeVec,
     websocket_streams: IntCounterVec,
+    watch_events: IntCounterVec,
+    watch_event_sizes: HistogramVec,
     /// Requests answered 500 because serving them panicked.
     pub panics: IntCounter,
     refreshers: Mutex<Vec<Refresher>>,
@@ -69,6 +76,13 @@ impl Metrics {
             Opts::new("apiserver_websocket_streaming_requests_total", help),
             &["subresource", "proxy_type"],
         );
+        let resource = ["group", "version", "resource"];
+        let help = "Number of events sent in watch clients";
+        let watch_events = IntCounterVec::new(Opts::new("apiserver_watch_events_total", help), &resource);
+        let help = "Watch event size distribution in bytes";
+        let options =
+            HistogramOpts::new("apiserver_watch_events_sizes", help).buckets(EVENT_SIZE_BUCKETS.to_vec());
+        let watch_event_sizes = HistogramVec::new(options, &resource);
         let panics = IntCounter::new(
             "pintle_request_panics_total",
             "Requests answered 500 because serving them panicked.",
@@ -82,6 +96,8 @@ impl Metrics {
             inflight: inflight.expect("valid names"),
             long_running: long_running.expect("valid names"),
             websocket_streams: websocket_streams.expect("valid names"),
+            watch_events: watch_events.expect("valid names"),
+            watch_event_sizes: watch_event_sizes.expect("valid names"),
             panics: panics.expect("valid names"),
             refreshers: Mutex::new(Vec::new()),
         };
@@ -90,6 +106,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.inflight.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.long_running.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.websocket_streams.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.watch_events.clone())).expect("registered once");
+        metrics.registry.register(Box::new(metrics.watch_event_sizes.clone())).expect("registered once");
         metrics.registry.register(Box::new(metrics.panics.clone())).expect("registered once");
         Arc::new(metrics)
     }
@@ -134,6 +152,15 @@ impl Metrics {
         let gauge = self.long_running.with_label_values(&labels);
         gauge.inc();
         Running(gauge)
+    }
+
+    /// Where a watch of a resource counts its events: looked up once, so that an event allocates nothing.
+    pub fn watch_events(&self, resource: &GroupVersionResource) -> WatchEventMetrics {
+        let labels = [resource.group.as_ref(), resource.version.as_ref(), resource.resource.as_ref()];
+        WatchEventMetrics {
+            total: self.watch_events.with_label_values(&labels),
+            sizes: self.watch_event_sizes.with_label_values(&labels),
+        }
     }
 
     /// Counts a WebSocket to a kubelet by what is done with it.
@@ -195,6 +222,20 @@ impl Metrics {
     }
 }
 
+/// Counts the events a watch sends.
+pub struct WatchEventMetrics {
+    total: IntCounter,
+    sizes: Histogram,
+}
+
+impl WatchEventMetrics {
+    /// Counts an event of so many bytes.
+    pub fn sent(&self, bytes: usize) {
+        self.total.inc();
+        self.sizes.observe(bytes as f64);
+    }
+}
+
 fn scope(info: &RequestInfo) -> &'static str {
     match (info.resource_request, info.name.is_empty(), info.namespace.is_empty()) {
         (false, ..) => "",
@@ -224,11 +265,17 @@ mod tests {
         let info =
             RequestInfo::parse("POST", "/api/v1/namespaces/n/pods", &Query::default()).expect("well-formed");
         let running = metrics.running(&info);
+        let events = metrics.watch_events(&GroupVersionResource::new("", "v1", "pods"));
+        [700, 1700].into_iter().for_each(|bytes| events.sent(bytes));
         metrics.answered(&info, true, StatusCode::CREATED, Duration::from_millis(3));
         let body = metrics.answer().await.into_body().collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("text");
         assert!(text.contains(r#"apiserver_request_total{code="201",component="apiserver",dry_run="All",group="",resource="pods",scope="namespace",subresource="",verb="POST",version="v1"} 1"#), "{text}");
         assert!(text.contains(r#"apiserver_current_inflight_requests{request_kind="mutating"} 1"#));
+        assert!(text.contains(r#"apiserver_watch_events_total{group="",resource="pods",version="v1"} 2"#));
+        assert!(text.contains(
+            r#"apiserver_watch_events_sizes_bucket{group="",resource="pods",version="v1",le="1024"} 1"#
+        ));
         drop(running);
         assert_eq!(metrics.inflight.with_label_values(&["mutating"]).get(), 0);
     }

@@ -24,6 +24,7 @@ use super::{Target, go_type, table_style};
 use crate::dormant::Dormant;
 use crate::encode::{self, Item, Known};
 use crate::filters::Exchange;
+use crate::metrics::WatchEventMetrics;
 use crate::negotiation::{self, MediaType, MetaVersion, Output, Transform};
 use crate::options::read_options;
 use crate::respond::{self, Body, BodyError};
@@ -64,6 +65,7 @@ pub async fn watch(exchange: &Exchange, target: &Target) -> Result<Response<Body
         over: ending(exchange.services.environment.clock.sleep(life), exchange.services.stopping.clone()),
         done: false,
         frame_bytes: 0,
+        metrics: exchange.services.metrics.watch_events(&target.resource.definition.gvr()),
     };
     let mut response = respond::bytes(StatusCode::OK, content_type(output.media_type), Bytes::new());
     *response.body_mut() =
@@ -103,6 +105,7 @@ struct EventStream {
     done: bool,
     /// Room for the next frame, in bytes: it is likely to be as long as the last.
     frame_bytes: usize,
+    metrics: WatchEventMetrics,
 }
 
 /// Completes when the time is over or the server stops.
@@ -147,6 +150,7 @@ impl EventStream {
 
     /// Appends an event. An error is the last one.
     fn put(&mut self, event: WatchEvent, out: &mut Vec<u8>) {
+        let before = out.len();
         let failed = match event {
             WatchEvent::Error(error) => Some(error),
             event => self.encoder.put(&event, out).err(),
@@ -155,6 +159,7 @@ impl EventStream {
             self.done = true;
             self.encoder.put_error(&error, out);
         }
+        self.metrics.sent(out.len() - before);
     }
 }
 
