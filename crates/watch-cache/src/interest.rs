@@ -112,7 +112,7 @@ struct Round {
 /// Shortest time between two rounds for each watcher told. To deliver costs each watcher a wake-up and
 /// a write, whatever the number of events; when events come faster than rounds, the events
 /// of a round share them, and telling the same to everybody takes no more than a part of one processor.
-const ROUND_PER_WATCHER: Duration = Duration::from_micros(20);
+const ROUND_PER_WATCHER: Duration = Duration::from_micros(50);
 /// Longest time between two rounds while events are owed, however many watchers there are.
 const ROUND_MAX: Duration = Duration::from_millis(20);
 /// Rounds that would follow each other faster than timers run are not spaced at all.
