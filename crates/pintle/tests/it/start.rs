@@ -52,6 +52,20 @@ async fn a_second_start_finds_objects_credentials_and_revisions_again() {
 }
 
 #[tokio::test]
+async fn flow_schemas_are_there_lead_somewhere_and_are_not_written_again() {
+    const EXEMPT: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/exempt";
+    let folder = tempfile::tempdir().unwrap();
+    let first = Pintle::start(folder.path()).await;
+    let exempt = first.admin().get(EXEMPT).await.unwrap().json();
+    let condition = &exempt["status"]["conditions"][0];
+    assert_eq!((&condition["type"], &condition["status"]), (&"Dangling".into(), &"False".into()), "{exempt}");
+    first.stop().await;
+    let second = Pintle::start(folder.path()).await;
+    assert_eq!(second.admin().get(EXEMPT).await.unwrap().json(), exempt);
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn secrets_of_the_folder_are_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
