@@ -237,6 +237,51 @@ mod tests {
         object
     }
 
+    /// A pod as a Deployment makes it: a side container, probes, amounts, volumes.
+    const ORDINARY: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns","labels":{"app":"a"}},
+        "spec":{"initContainers":[{"name":"i","image":"i:1","command":["sh","-c","true"]}],
+        "containers":[{"name":"a","image":"a:1","ports":[{"name":"http","containerPort":8080}],
+        "env":[{"name":"A","value":"1"},{"name":"N","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}],
+        "resources":{"requests":{"cpu":"100m","memory":"128Mi"},"limits":{"cpu":"1","memory":"256Mi"}},
+        "readinessProbe":{"httpGet":{"path":"/","port":"http"}},"livenessProbe":{"tcpSocket":{"port":8080}},
+        "volumeMounts":[{"name":"c","mountPath":"/c"},{"name":"t","mountPath":"/t"}],
+        "securityContext":{"runAsNonRoot":true,"capabilities":{"drop":["ALL"]}}},
+        {"name":"b","image":"b:1","resources":{"requests":{"cpu":"10m"}}}],
+        "volumes":[{"name":"c","configMap":{"name":"c"}},{"name":"t","emptyDir":{}}],
+        "tolerations":[{"key":"k","operator":"Exists","effect":"NoSchedule"}],
+        "affinity":{"podAntiAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"podAffinityTerm":
+        {"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"a"}}}}]}}}}"#;
+
+    /// `cargo test --release -p resources --lib -- --ignored --nocapture what_a_new_pod_costs`
+    #[test]
+    #[ignore = "prints a measurement, which needs a release build"]
+    fn what_a_new_pod_costs() {
+        const ROUNDS: u32 = 20_000;
+        let ty = schema::builtin().kind("", "v1", "Pod").expect("a kind of the table");
+        let context = crate::testing::context();
+        let given = crate::testing::object(ORDINARY);
+        let mut spent = [std::time::Duration::ZERO; 3];
+        for _ in 0..ROUNDS {
+            let mut object = given.clone();
+            let start = std::time::Instant::now();
+            schema::defaults::apply(schema::builtin(), ty, &mut object);
+            Pod.default(&mut object);
+            let defaulted = std::time::Instant::now();
+            Pod.prepare_for_create(&context, &mut object);
+            let prepared = std::time::Instant::now();
+            let errors = Pod.validate(&context, &object);
+            assert!(errors.is_empty(), "{errors:?}");
+            assert!(Pod.warnings_on_create(&context, &object).is_empty());
+            spent[0] += defaulted - start;
+            spent[1] += prepared - defaulted;
+            spent[2] += prepared.elapsed();
+        }
+        let [defaults, preparation, validation] = spent.map(|it| it / ROUNDS);
+        println!(
+            "defaults {defaults:?}, preparation {preparation:?}, validation and warnings {validation:?}"
+        );
+    }
+
     #[test]
     fn a_delete_waits_only_for_a_node_that_runs_the_pod() {
         for (node, phase, asked, seconds) in [

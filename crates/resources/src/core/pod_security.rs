@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use meta::validation::is_dns1123_subdomain;
 use meta::{FieldError, FieldErrors, FieldPath, ObjectMeta};
 use registry::RequestContext;
-use schema::{Key, Map, Value};
+use schema::{Map, Value};
 
 use super::pod_os::containers_of;
 use super::rules::{id, local_path, present};
@@ -425,60 +425,40 @@ fn same_profile(word: &str, text: &str, field: &Value, path: &FieldPath, errors:
     }
 }
 
-/// Profiles named by annotations become fields, and the other way round, for
-/// kubelets and clients that know one of the two.
+/// Profiles named by annotations become fields. Fields become annotations no
+/// longer: the kubelets that knew only those are gone.
 pub(super) fn sync_apparmor(context: &RequestContext, pod: &mut Value) {
     if pod.str_at(&["spec", "os", "name"]) == Some("windows") {
+        return;
+    }
+    let annotations = ObjectMeta::of(pod).annotations().clone();
+    if annotations.is_empty() {
         return;
     }
     let given = |holder: &Value| {
         holder.at(&["securityContext", "appArmorProfile"]).filter(|profile| !profile.is_null()).cloned()
     };
     let of_pod = pod.at(&["spec"]).and_then(given);
-    let annotations = ObjectMeta::of(pod).annotations().clone();
-    let mut added = Vec::new();
     let Some(spec) = defaults::object(pod, "spec") else { return };
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in defaults::items(spec, list) {
-            let field = given(container);
-            if field.is_none() && of_pod.is_none() && annotations.is_empty() {
+            let key = format!("{APPARMOR_CONTAINER}{}", check::text(container, &["name"]));
+            let Some(text) = annotations.str(&key) else { continue };
+            if given(container).is_some() {
                 continue;
             }
-            let key = format!("{APPARMOR_CONTAINER}{}", check::text(container, &["name"]));
-            match annotations.str(&key) {
-                None => {
-                    let text = field.as_ref().or(of_pod.as_ref()).and_then(profile_text);
-                    added.extend(text.map(|text| (key, text)));
-                }
-                Some(text) if field.is_none() => {
-                    let named = profile_named(text);
-                    let differs = named.is_some() && named != of_pod;
-                    if named.is_none() || differs {
-                        let path = FieldPath::root("metadata").child("annotations").key(&key);
-                        context.warn(format!(
-                            "{path}: deprecated since v1.30; use the \"appArmorProfile\" field instead"
-                        ));
-                    }
-                    if let Some(profile) = named.filter(|_| differs) {
-                        container.set(&["securityContext", "appArmorProfile"], profile);
-                    }
-                }
-                Some(_) => {}
+            let named = profile_named(text);
+            let differs = named.is_some() && named != of_pod;
+            if named.is_none() || differs {
+                let path = FieldPath::root("metadata").child("annotations").key(&key);
+                context.warn(format!(
+                    "{path}: deprecated since v1.30; use the \"appArmorProfile\" field instead"
+                ));
+            }
+            if let Some(profile) = named.filter(|_| differs) {
+                container.set(&["securityContext", "appArmorProfile"], profile);
             }
         }
-    }
-    for (key, text) in added {
-        pod.ensure_map(&["metadata", "annotations"]).insert(Key::from(key), text);
-    }
-}
-
-/// A profile as an annotation names it.
-fn profile_text(profile: &Value) -> Option<String> {
-    match check::text(profile, &["type"]) {
-        "Unconfined" => Some("unconfined".to_owned()),
-        "RuntimeDefault" => Some("runtime/default".to_owned()),
-        "Localhost" => profile.str_at(&["localhostProfile"]).map(|file| format!("localhost/{file}")),
-        _ => None,
     }
 }
 
@@ -647,7 +627,7 @@ mod tests {
         assert_eq!(a.str_at(&["securityContext", "appArmorProfile", "type"]), Some("Unconfined"));
         assert_eq!(b.str_at(&["securityContext", "appArmorProfile", "type"]), Some("RuntimeDefault"));
         let key = "container.apparmor.security.beta.kubernetes.io/b";
-        assert_eq!(ObjectMeta::of(&pod).annotations().str(key), Some("runtime/default"));
+        assert_eq!(ObjectMeta::of(&pod).annotations().str(key), None);
         assert_eq!(
             context.take_warnings(),
             [
