@@ -16,6 +16,8 @@ const METADATA_KEY: u8 = 1 << 3 | 2;
 const RAW: u64 = 2;
 /// Number of `resourceVersion` in the metadata.
 const RESOURCE_VERSION: u32 = 6;
+/// Key and length of a field without content.
+const EMPTY_FIELD_BYTES: usize = 2;
 /// Digits of the largest revision.
 const DIGITS_MAX: usize = 20;
 
@@ -38,16 +40,18 @@ impl<'a> Spliced<'a> {
         let (&METADATA_KEY, behind_key) = message.split_first()? else { return None };
         let (metadata, rest) = delimited(behind_key)?;
         let mut at = metadata;
-        while let Some((number, behind)) = field(at) {
-            if number == u64::from(RESOURCE_VERSION) {
-                return None;
+        let behind = loop {
+            match field(at) {
+                // Go writes strings that are empty, too; this one is what is set.
+                Some((RESOURCE_VERSION, behind)) if at.len() - behind.len() == EMPTY_FIELD_BYTES => {
+                    break behind;
+                }
+                Some((RESOURCE_VERSION, _)) => return None,
+                Some((number, behind)) if number < RESOURCE_VERSION => at = behind,
+                _ => break at,
             }
-            if number > u64::from(RESOURCE_VERSION) {
-                break;
-            }
-            at = behind;
-        }
-        let (before, behind) = metadata.split_at(metadata.len() - at.len());
+        };
+        let before = &metadata[..metadata.len() - at.len()];
         let (digits, digits_start) = digits(revision);
         Some(Spliced { before, behind, rest, digits, digits_start })
     }
@@ -108,14 +112,14 @@ fn raw(mut envelope: &[u8]) -> Option<&[u8]> {
 }
 
 /// Number of the first field and what is behind it; none at the end and for what metadata never hold.
-fn field(bytes: &[u8]) -> Option<(u64, &[u8])> {
+fn field(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (key, behind) = varint(bytes)?;
     let behind = match key & 7 {
         0 => varint(behind)?.1,
         2 => delimited(behind)?.1,
         _ => return None,
     };
-    Some((key >> 3, behind))
+    Some((u32::try_from(key >> 3).ok()?, behind))
 }
 
 /// A length, so many bytes, and what is behind them.
