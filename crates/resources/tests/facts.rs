@@ -169,6 +169,10 @@ fn read(name: &str) -> Option<Value> {
 }
 
 fn definitions() -> Vec<ResourceDef> {
-    let dependencies = Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) };
+    let dependencies = Dependencies {
+        tokens: Arc::new(NoTokens),
+        token_issuer: Arc::new(NoTokenIssuer),
+        rules: Arc::new(NoRules),
+    };
     resources::definitions(&dependencies)
 }

@@ -493,5 +493,9 @@ impl Authorizer for AllowAll {
 }
 
 fn dependencies() -> Dependencies {
-    Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) }
+    Dependencies {
+        tokens: Arc::new(NoTokens),
+        token_issuer: Arc::new(NoTokenIssuer),
+        rules: Arc::new(NoRules),
+    }
 }

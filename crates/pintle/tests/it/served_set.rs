@@ -22,7 +22,11 @@ fn definitions() -> Vec<ResourceDef> {
 
 /// Those that are off by default, too.
 pub fn all_definitions() -> Vec<ResourceDef> {
-    resources::all_definitions(&Dependencies { tokens: Arc::new(NoTokens), token_issuer: Arc::new(NoTokenIssuer), rules: Arc::new(NoRules) })
+    resources::all_definitions(&Dependencies {
+        tokens: Arc::new(NoTokens),
+        token_issuer: Arc::new(NoTokenIssuer),
+        rules: Arc::new(NoRules),
+    })
 }
 
 fn named(definition: &ResourceDef) -> String {

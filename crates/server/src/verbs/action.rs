@@ -39,7 +39,12 @@ pub async fn act(
     match_namespace(&mut tree, &context.namespace)?;
     schema::defaults::apply(schema, ty, &mut tree);
     action.default_body(&mut tree);
-    track_body(&Written { schema, ty, kind: &kind, subresource: &context.subresource }, context, &options, &mut tree);
+    track_body(
+        &Written { schema, ty, kind: &kind, subresource: &context.subresource },
+        context,
+        &options,
+        &mut tree,
+    );
     let served = exchange.services.served.load();
     let mut request = ActionRequest {
         context,

@@ -24,7 +24,9 @@ pub async fn list(exchange: &Exchange, target: &Target) -> Result<Response<Body>
             let items = Items::Trees(answers.list(&exchange.context).await?);
             Listed { metadata: ListMetadata::at(meta::Revision(0)), items }
         }
-        Backing::Stored(_) | Backing::Action(_) => target.store()?.list(&exchange.context, &options).await?.into(),
+        Backing::Stored(_) | Backing::Action(_) => {
+            target.store()?.list(&exchange.context, &options).await?.into()
+        }
     };
     Ok(stream::respond(target.resource.clone(), listed, form, output, headers)?)
 }
