@@ -272,42 +272,40 @@ async fn follow(world: World, mut content: Content, mut from: Revision, until: R
 #[test]
 fn no_watcher_misses_or_repeats_an_event_while_the_cache_is_filled_anew() {
     const WATCHERS: usize = 1000;
-    for seed in [11] {
-        let simulation = Simulation::new(seed);
-        let world = World::new(&simulation);
-        simulation.run(async {
-            let start = world.create("p0").await;
-            assert_eq!(world.cached().await.expect("filled").len(), 1);
-            let (done, mut finished) = watch::channel(0_usize);
-            let done = Arc::new(done);
-            // The last revision is known beforehand: only this world writes to the model.
-            let until = Revision(start.0 + 120);
-            for _ in 0..WATCHERS {
-                let (follower, done) = (world.clone(), done.clone());
-                let task = async move {
-                    let begin = Content::from([("p0".to_owned(), start)]);
-                    let content = follow(follower.clone(), begin, start, until).await;
-                    assert_eq!(content, follower.stored().await);
-                    done.send_modify(|count| *count += 1);
-                };
-                world.environment.tasks.spawn("watcher", Box::pin(task));
+    let simulation = Simulation::new(11);
+    let world = World::new(&simulation);
+    simulation.run(async {
+        let start = world.create("p0").await;
+        assert_eq!(world.cached().await.expect("filled").len(), 1);
+        let (done, mut finished) = watch::channel(0_usize);
+        let done = Arc::new(done);
+        // The last revision is known beforehand: only this world writes to the model.
+        let until = Revision(start.0 + 120);
+        for _ in 0..WATCHERS {
+            let (follower, done) = (world.clone(), done.clone());
+            let task = async move {
+                let begin = Content::from([("p0".to_owned(), start)]);
+                let content = follow(follower.clone(), begin, start, until).await;
+                assert_eq!(content, follower.stored().await);
+                done.send_modify(|count| *count += 1);
+            };
+            world.environment.tasks.spawn("watcher", Box::pin(task));
+        }
+        let mut now = start;
+        for n in 1..=60 {
+            world.create(&format!("p{n}")).await;
+            now = world.change(&format!("p{}", n / 2)).await;
+            world.sleep(Duration::from_millis(7)).await;
+            if n % 10 == 0 {
+                world.cut();
             }
-            let mut now = start;
-            for n in 1..=60 {
-                world.create(&format!("p{n}")).await;
-                now = world.change(&format!("p{}", n / 2)).await;
-                world.sleep(Duration::from_millis(7)).await;
-                if n % 10 == 0 {
-                    world.cut();
-                }
-            }
-            assert_eq!(now, until, "every write is one revision");
-            finished.wait_for(|count| *count == WATCHERS).await.expect("they run");
-            let filled = world.metrics.initializations_total.load(Ordering::Relaxed);
-            assert!(filled >= 4, "the cache was filled {filled} times only");
-            assert_eq!(world.metrics.watchers.load(Ordering::Relaxed), 0, "nothing is left of them");
-        });
-    }
+        }
+        assert_eq!(now, until, "every write is one revision");
+        finished.wait_for(|count| *count == WATCHERS).await.expect("they run");
+        let filled = world.metrics.initializations_total.load(Ordering::Relaxed);
+        assert!(filled >= 4, "the cache was filled {filled} times only");
+        assert_eq!(world.metrics.watchers.load(Ordering::Relaxed), 0, "nothing is left of them");
+    });
 }
 
 #[test]
@@ -354,7 +352,7 @@ fn while_the_storage_is_away_watches_and_lists_are_told_when_to_come_back_and_th
         let mut waits = Vec::new();
         for _ in 0..4 {
             world.sleep(Duration::from_secs(20)).await;
-            let refused = world.cached().await.err().expect("refused");
+            let refused = world.cached().await.expect_err("refused");
             let Error::Api(ApiError::TooManyRequests { message, retry_after, .. }) = refused else {
                 panic!("{refused}")
             };
