@@ -1,7 +1,7 @@
 //! The keys of a server: one that signs, made or read when it is first needed,
 //! and those that verify.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
@@ -15,8 +15,6 @@ pub type KeyMaker = Box<dyn Fn() -> Result<SigningKey, String> + Send + Sync>;
 /// Signing key and verifying keys.
 pub struct Keyset {
     signing: OnceCell<Arc<SigningKey>>,
-    /// The same, for those who only look.
-    made: OnceLock<Arc<SigningKey>>,
     make: KeyMaker,
     others: Vec<PublicKey>,
 }
@@ -24,23 +22,17 @@ pub struct Keyset {
 impl Keyset {
     /// Signs with what `make` makes; verifies with that and with `others`.
     pub fn new(make: KeyMaker, others: Vec<PublicKey>) -> Keyset {
-        Keyset { signing: OnceCell::new(), made: OnceLock::new(), make, others }
+        Keyset { signing: OnceCell::new(), make, others }
     }
 
     /// The same with a signing key that is there already.
     pub fn with_signing_key(self, key: SigningKey) -> Keyset {
-        let key = Arc::new(key);
-        let _ = self.made.set(key.clone());
-        Keyset { signing: OnceCell::from(key), ..self }
+        Keyset { signing: OnceCell::from(Arc::new(key)), ..self }
     }
 
     /// The signing key; made if there is none yet. The error says in words why it cannot be had.
     pub async fn signing(&self) -> Result<Arc<SigningKey>, String> {
-        let make = || async {
-            let key = Arc::new((self.make)()?);
-            let _ = self.made.set(key.clone());
-            Ok::<_, String>(key)
-        };
+        let make = || async { (self.make)().map(Arc::new) };
         self.signing.get_or_try_init(make).await.cloned()
     }
 
@@ -71,7 +63,7 @@ impl Keyset {
 
     /// Keys, the signing one first; a key nobody made yet has signed nothing.
     fn verifying(&self) -> impl Iterator<Item = &PublicKey> {
-        let own = self.made.get().map(|key| key.public());
+        let own = self.signing.get().map(|key| key.public());
         let repeated = own.map(PublicKey::id);
         own.into_iter().chain(self.others.iter().filter(move |key| Some(key.id()) != repeated))
     }
