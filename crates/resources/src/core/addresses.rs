@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use meta::{FieldError, FieldErrors, FieldPath};
 
+use crate::addresses::sloppy_address;
+
 /// An address of a service or of endpoints: not of a single node, not of nobody.
 pub(super) fn not_special(text: &str, path: &FieldPath, errors: &mut FieldErrors) {
     let Ok(ip) = text.parse::<IpAddr>() else {
@@ -86,20 +88,12 @@ pub(super) fn cidr_warnings(text: &str, path: &FieldPath) -> Vec<String> {
 /// An address, and whether only a generous reader takes it: numbers with
 /// leading zeros, and IPv4 addresses dressed up as IPv6.
 fn sloppy_ip(text: &str) -> Option<(IpAddr, bool)> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        let dressed = match ip {
-            IpAddr::V6(six) => six.to_ipv4_mapped(),
-            IpAddr::V4(_) => None,
-        };
-        return Some(dressed.map_or((ip, false), |four| (four.into(), true)));
-    }
-    let parts: Vec<&str> = text.split('.').collect();
-    let [a, b, c, d] = parts.as_slice() else { return None };
-    let number = |part: &str| -> Option<u8> {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| part.parse().ok()).flatten()
+    let ip = sloppy_address(text)?;
+    let dressed = match ip {
+        IpAddr::V6(six) => six.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
     };
-    Some((IpAddr::from([number(a)?, number(b)?, number(c)?, number(d)?]), true))
+    Some(dressed.map_or_else(|| (ip, text.parse::<IpAddr>().is_err()), |four| (four.into(), true)))
 }
 
 #[cfg(test)]
